@@ -1,0 +1,124 @@
+"""Semantic tags and a caption per track (the `semantic` modality of TalkPlay section 4.1).
+
+Tags are what is written about the track; where nothing is, the names that listeners gave to the playlists that hold
+it. Only training playlists may be handed in: a test playlist's name would give its tracks away.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+from assets.catalog.identity import normalised
+from assets.content.audio import samples_of
+from assets.content.tables import CAPTIONS
+from resources.captioner import Captioner, Heard
+from resources.refusals import Refusal, refused_frame
+
+MOST_TAGS = 10
+LEAST_PLAYLISTS = 2  # that share a name, before it says something about a track
+LONGEST_NAME = 40  # characters: longer names are sentences, not tags
+BATCH = 64  # tracks: what is in memory at once
+PLAYLIST_PUNCTUATION = r"[.,/#!$%\^*;:{}=_`~()@]"  # as the MPD scripts normalise titles
+ABOUT_THE_LISTENER = (
+    r"^(?:seen live|favou?rites?|my .*|awesome|amazing|overplayed|check out|love it|good|cool|.*\bspotify\b"
+    r"|under \d+ listeners|\d+ (?:of \d+ )?stars?|albums i own)$"
+)
+
+
+class Captions(NamedTuple):
+    """Rows of content/captions, and a refused row for each track that the captioner could not do."""
+
+    captions: pl.DataFrame
+    refused: pl.DataFrame
+
+
+def semantic_tags(tracks: pl.DataFrame, track_facts: pl.DataFrame, names_by_track: pl.DataFrame) -> pl.DataFrame:
+    """Rows of content/tags: from track facts by URI, else by artist and title, else from playlist names.
+
+    tracks has track_id, track_uri, artist, title. names_by_track has one row (track_id, name) per training playlist and
+    track of it. Tags are strongest first, at most 10; words about the listener ('seen live') are left out.
+    """
+    tagged = track_facts.with_columns(pl.col("tags").list.eval(_kept(pl.element())).list.head(MOST_TAGS))
+    tagged = tagged.filter(pl.col("tags").list.len() > 0).sort("artist", "title")
+    by_uri = tagged.drop_nulls("track_uri").unique("track_uri", keep="first", maintain_order=True)
+    by_name = _with_name_key(tagged).unique("name_key", keep="first", maintain_order=True)
+    return (
+        _with_name_key(tracks)
+        .join(by_uri.select("track_uri", by_uri="tags"), on="track_uri", how="left")
+        .join(by_name.select("name_key", by_name="tags"), on="name_key", how="left")
+        .join(_names_as_tags(names_by_track), on="track_id", how="left")
+        .with_columns(facts=pl.coalesce("by_uri", "by_name"))
+        .select(
+            "track_id",
+            tags=pl.coalesce("facts", "by_playlists"),
+            origin=pl.when(pl.col("facts").is_not_null())
+            .then(pl.lit("facts"))
+            .when(pl.col("by_playlists").is_not_null())
+            .then(pl.lit("playlist_names")),
+        )
+        .with_columns(status=pl.when(pl.col("tags").is_null()).then(pl.lit("absent")).otherwise(pl.lit("tagged")))
+        .sort("track_id")
+    )
+
+
+def captions(root: Path, described: pl.DataFrame, captioner: Captioner, *, max_s: float) -> Captions:
+    """A caption for each track of which anything but its year is known.
+
+    described has track_id, tags, tempo_bpm, key, release_year and, for a captioner that listens, path and status of
+    content/audio_files. Reasons: the captioner's.
+    """
+    rows, refusals = [], []
+    for batch in _batches(root, described.sort("track_id"), captioner, max_s):
+        asked = [track for track in batch if track.tags or track.tempo_bpm or track.key or track.samples_N is not None]
+        results = dict(zip((track.track_id for track in asked), captioner.caption(asked), strict=True))
+        for track in batch:
+            result = results.get(track.track_id)
+            if isinstance(result, Refusal):
+                refusals.append(result)
+            caption = result if isinstance(result, str) else None
+            rows.append((track.track_id, caption, captioner.name, "captioned" if caption else "absent"))
+    return Captions(pl.DataFrame(rows, schema=CAPTIONS.empty().schema, orient="row"), refused_frame(refusals))
+
+
+def _batches(root: Path, described: pl.DataFrame, captioner: Captioner, max_s: float) -> Iterator[list[Heard]]:
+    for rows in described.iter_slices(BATCH):
+        samples = {}
+        if captioner.sample_rate_hz is not None:
+            samples = dict(samples_of(root, rows, sample_rate_hz=captioner.sample_rate_hz, max_s=max_s))
+        yield [
+            Heard(track_id, tuple(tags or ()), tempo_bpm, key, release_year, samples.get(track_id))
+            for track_id, tags, tempo_bpm, key, release_year in rows.select(
+                "track_id", "tags", "tempo_bpm", "key", "release_year"
+            ).iter_rows()
+        ]
+
+
+def _kept(tags: pl.Expr) -> pl.Expr:
+    """The tags that speak of the track."""
+    return tags.filter(~tags.str.contains(ABOUT_THE_LISTENER))
+
+
+def _with_name_key(frame: pl.DataFrame) -> pl.DataFrame:
+    keys = [
+        f"{normalised(artist)}\n{normalised(title)}" for artist, title in frame.select("artist", "title").iter_rows()
+    ]
+    return frame.with_columns(pl.Series("name_key", keys, dtype=pl.String))
+
+
+def _names_as_tags(names_by_track: pl.DataFrame) -> pl.DataFrame:
+    """(track_id, by_playlists): the names that at least two playlists share, most frequent first, ties by name."""
+    name = pl.col("name").str.to_lowercase().str.replace_all(PLAYLIST_PUNCTUATION, " ")
+    name = name.str.replace_all(r"\s+", " ").str.strip_chars()
+    return (
+        names_by_track.select("track_id", name=name)
+        .filter(pl.col("name").str.contains(r"\w"), pl.col("name").str.len_chars() <= LONGEST_NAME)
+        .filter(~pl.col("name").str.contains(ABOUT_THE_LISTENER))
+        .group_by("track_id", "name")
+        .agg(playlists=pl.len())
+        .filter(pl.col("playlists") >= LEAST_PLAYLISTS)
+        .sort("track_id", "playlists", "name", descending=[False, True, False])
+        .group_by("track_id", maintain_order=True)
+        .agg(by_playlists=pl.col("name").head(MOST_TAGS))
+    )

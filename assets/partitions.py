@@ -1,0 +1,19 @@
+"""How the corpus is cut: one definition each, shared by every asset that is cut that way.
+
+Counts come from the profile when definitions load; changing one needs a new lake.
+"""
+
+import os
+
+import dagster as dg
+
+from resources.profile import chosen_profile
+
+_counts = chosen_profile(os.environ).partitions
+
+MPD_SLICES = dg.DynamicPartitionsDefinition(name="mpd_slice")
+LISTENER_BUCKETS = dg.StaticPartitionsDefinition(
+    [f"listeners_{number:03d}" for number in range(_counts.listener_buckets)]
+)
+TRACK_SHARDS = dg.StaticPartitionsDefinition([f"shard_{number:03d}" for number in range(_counts.track_shards)])
+MODALITIES = dg.StaticPartitionsDefinition(["playlist", "semantic", "metadata", "lyrics", "audio"])

@@ -1,0 +1,150 @@
+"""Fills what is missing, failed or out of date: the one procedure behind `make run`, the jobs and the nightly schedule.
+
+Assets are taken in order of the graph. Of each, only the partitions are run whose commit record does not name the code,
+settings and inputs that hold now, in contiguous ranges; where nothing is to be made, no run is started.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+import dagster as dg
+
+from assets.making import MAKINGS, Making, is_current
+from assets.partitions import MPD_SLICES
+from assets.work import FILL_TAG
+from dagster_project.home import PROCESS_TAG, process_tag
+from resources.lake import Lake
+from resources.profile import Profile
+from resources.raw import RawFolder
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+class Step(NamedTuple):
+    """One asset of a filling: how many of its partitions there are and were made, how long that took, and what
+    failed.
+    """
+
+    asset: str
+    stage: str
+    partitions: int
+    made: int
+    seconds: float
+    error: str
+
+
+class World(NamedTuple):
+    """What a filling works on."""
+
+    instance: dg.DagsterInstance
+    lake: Lake
+    raw: RawFolder
+    profile: Profile
+
+
+def fill(
+    world: World,
+    *,
+    stages: Sequence[str],
+    most_partitions: int | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> Iterator[Step]:
+    """Fills the assets of `stages`, yielding each as it ends; stops after `most_partitions` were run.
+
+    An asset whose inputs failed is not run; its step says so.
+    """
+    # Here, because the definitions hold the jobs that fill.
+    from dagster_project.definitions import defs
+
+    job = defs.resolve_implicit_global_asset_job_def()
+    add_new_slices(world)
+    failed: set[str] = set()
+    left = most_partitions
+    for name, making in _assets(stages):
+        reads = [table.path for table in [*making.same, *making.whole]]
+        broken = next((path for path in reads if path in failed), "")
+        keys = making.keys(world.instance)
+        stale = [] if broken else [key for key in keys if not _is_done(world, making, key)]
+        stale = stale if left is None else stale[:left]
+        left = None if left is None else left - len(stale)
+        started = time.perf_counter()
+        error = f"not run: {broken} failed" if broken else ""
+        for block in _blocks(keys, stale):
+            error = _run(world, job, making, block, tags or {}) or error
+        if error:
+            failed.update(table.path for table in making.tables)
+        yield Step(name, making.tables[0].stage, len(keys), len(stale), time.perf_counter() - started, error)
+
+
+def add_new_slices(world: World) -> list[str]:
+    """Makes every slice file found a partition; returns the new ones."""
+    known = set(world.instance.get_dynamic_partitions("mpd_slice"))
+    new = [name for name in world.raw.slices() if name not in known]
+    if new:
+        world.instance.add_dynamic_partitions("mpd_slice", new)
+    return new
+
+
+def _assets(stages: Sequence[str]) -> Iterator[tuple[str, Making]]:
+    seen: set[int] = set()
+    for making in MAKINGS.values():
+        if id(making) not in seen and making.tables[0].stage in stages:
+            seen.add(id(making))
+            yield ", ".join(table.path for table in making.tables), making
+
+
+def _is_done(world: World, making: Making, key: str) -> bool:
+    found = [world.lake.record(table, key) for table in making.tables]
+    records = [record for record in found if record]
+    if len(records) < len(found) or not is_current(making, records, world.lake, world.raw, world.profile):
+        return False
+    partition = key if making.partitions else None
+    return all(_reported_version(world.instance, record.table, partition) == record.sha256 for record in records)
+
+
+def _reported_version(instance: dg.DagsterInstance, path: str, partition: str | None) -> str:
+    event = instance.get_latest_data_version_record(dg.AssetKey(path.split("/")), partition_key=partition)
+    materialization = event.event_log_entry.asset_materialization if event else None
+    return (materialization.tags or {}).get("dagster/data_version", "") if materialization else ""
+
+
+def _blocks(keys: Sequence[str], wanted: Sequence[str]) -> Iterator[list[str]]:
+    """Runs of neighbours among `keys` that are wanted."""
+    chosen = set(wanted)
+    for is_wanted, block in groupby(keys, key=chosen.__contains__):
+        if is_wanted:
+            yield list(block)
+
+
+def _run(world: World, job: dg.JobDefinition, making: Making, block: list[str], tags: Mapping[str, str]) -> str:
+    tags = {**tags, FILL_TAG: "true", PROCESS_TAG: process_tag()}
+    if making.partitions and len(block) > 1:
+        tags |= {"dagster/asset_partition_range_start": block[0], "dagster/asset_partition_range_end": block[-1]}
+    result = job.execute_in_process(
+        instance=world.instance,
+        asset_selection=[dg.AssetKey(table.path.split("/")) for table in making.tables],
+        partition_key=block[0] if making.partitions and len(block) == 1 else None,
+        tags=tags,
+        run_config=QUIET,
+        raise_on_error=False,
+    )
+    return "" if result.success else _first_error(result)
+
+
+def _first_error(result: dg.ExecuteInProcessResult) -> str:
+    for event in result.filter_events(lambda event: event.is_step_failure):
+        error = event.step_failure_data.error
+        while error and error.cause:
+            error = error.cause
+        return error.message.strip().splitlines()[0] if error else "failed"
+    return f"run {result.run_id} failed"
+
+
+def forget(world: World, slice_name: str) -> None:
+    """Has every asset cut by slices make this slice again at the next filling, although nothing it reads changed."""
+    for name, making in MAKINGS.items():
+        if making.partitions is MPD_SLICES:
+            table = next(table for table in making.tables if table.path == name)
+            world.lake.outdate(table, slice_name)

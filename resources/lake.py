@@ -1,0 +1,290 @@
+"""The lake: the folder that owns every table, `<root>/<stage>/<table>/<partition>.parquet`.
+
+A partition is absent, old or new, never mixed. Writing stages a temporary file, flushes it, and then replaces the
+partition's commit record, which names the staged file: that replacement is the commit. Moving the staged file to its
+own name ("settling") is done at once, and again by whoever reads first if the writer died in between. So a kill at
+any moment leaves the old partition or the new one. This departs from design.md section 3 (rename, then record): there
+a kill between the two leaves new data under the old record.
+
+Two writers of one partition cannot both commit: each claims a number first, and the commit of an older claim is
+refused. Leaves out object stores: a root with `://` is refused.
+"""
+
+import fcntl
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+
+import dagster as dg
+import msgspec
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from resources.hashing import digest_of, sha256_of_file, sha256_of_folder
+from resources.tables import Table
+
+WHOLE = "all"  # the one partition of a table that has no partitions
+COMMITS = "_commits"
+STAGED = ".tmp-"
+PARTITION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=-]{0,127}")
+ROW_GROUP_ROWS = 122_880
+Notes = Mapping[str, str | int | float]
+
+
+class LakeError(Exception):
+    """Something of the lake is missing, damaged or superseded; says which partition and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """How a partition came about: what was read, by which code and settings, in which run; and what it says of
+    itself.
+    """
+
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    code_version: str = ""
+    settings: str = ""
+    run: str = ""
+    refused: Mapping[str, int] = field(default_factory=dict)
+    notes: Notes = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The commit record of one partition. `sha256` is its content's hash and so its data version."""
+
+    table: str
+    partition: str
+    rows: int
+    bytes: int
+    sha256: str
+    staged: str
+    origin: Origin
+
+
+class Made(msgspec.Struct, frozen=True):
+    """What the builder of a folder says of it: rows, and a content hash where its files' bytes differ between runs."""
+
+    rows: int
+    sha256: str = ""
+
+
+class Lake(dg.ConfigurableResource[None]):
+    """Every table of the corpus, under one folder."""
+
+    root: str
+
+    def claim(self, table: Table, partition: str = WHOLE) -> int:
+        """The number of a new attempt to write the partition; commits with an older number are refused from now on."""
+        with self._locked(table):
+            self._settle(table, partition)
+            attempt = self._attempt(table, partition) + 1
+            _replace_bytes(self._commit_path(table, partition, "attempt"), str(attempt).encode())
+            folder = self.path(table, partition).parent
+            lefts = folder.glob(f"{STAGED}{_stem(table, partition)}-*")
+            for left in [*lefts, *self._commits(table).glob(f"{STAGED}{partition}.*")]:
+                _remove(left)
+        return attempt
+
+    def write(
+        self, table: Table, frame: pl.DataFrame, *, partition: str = WHOLE, attempt: int, origin: Origin | None = None
+    ) -> Record:
+        """Commits the frame as the partition, whole. Raises TableError if it breaks the table's declaration."""
+        frame = table.checked(frame)
+        staged = self._staged_path(table, partition)
+        staged.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _write_parquet(frame.to_arrow(compat_level=pl.CompatLevel.oldest()), staged)
+        except BaseException:
+            _remove(staged)
+            raise
+        size, sha256 = staged.stat().st_size, sha256_of_file(staged)
+        record = Record(table.path, partition, frame.height, size, sha256, staged.name, origin or Origin())
+        return self._commit(table, record, attempt)
+
+    def write_folder(
+        self, table: Table, build: Callable[[Path], Made], *, attempt: int, origin: Origin | None = None
+    ) -> Record:
+        """Commits the folder that `build` fills, whole."""
+        staged = self._staged_path(table, WHOLE)
+        staged.mkdir(parents=True)
+        try:
+            made = build(staged)
+            _flush_folder(staged)
+        except BaseException:
+            _remove(staged)
+            raise
+        size = sum(path.stat().st_size for path in staged.rglob("*") if path.is_file())
+        sha256 = made.sha256 or sha256_of_folder(staged)
+        record = Record(table.path, WHOLE, made.rows, size, sha256, staged.name, origin or Origin())
+        return self._commit(table, record, attempt)
+
+    def outdate(self, table: Table, partition: str) -> None:
+        """Marks a partition as out of date without touching its data: its record names no code version any more."""
+        with self._locked(table):
+            record = self.record(table, partition)
+            if record:
+                outdated = replace(record, origin=replace(record.origin, code_version=""))
+                _replace_bytes(self._commit_path(table, partition, "json"), msgspec.json.encode(asdict(outdated)))
+
+    def record(self, table: Table, partition: str = WHOLE) -> Record | None:
+        """The commit record of the partition, or None if it was never committed."""
+        path = self._commit_path(table, partition, "json")
+        return msgspec.json.decode(path.read_bytes(), type=Record) if path.exists() else None
+
+    def partitions(self, table: Table) -> list[str]:
+        """The committed partitions, sorted."""
+        return sorted(path.stem for path in self._commits(table).glob("[!.]*.json"))
+
+    def version(self, table: Table, partition: str | None = None) -> str:
+        """Content version of one partition, or of the table as a whole; empty if nothing was committed."""
+        if partition is not None:
+            record = self.record(table, partition)
+            return record.sha256 if record else ""
+        records = [self.record(table, partition) for partition in self.partitions(table)]
+        return digest_of([(record.partition, record.sha256) for record in records if record])
+
+    def file(self, table: Table, partition: str = WHOLE) -> Path:
+        """The committed file or folder of the partition, its hash checked once a process.
+
+        Raises LakeError if the partition was not committed or its bytes changed since.
+        """
+        record = self.record(table, partition)
+        if record is None:
+            raise LakeError(f"{table.path}/{partition} is not in the lake {self.root}: materialize {table.path} first")
+        with self._locked(table):
+            self._settle(table, partition)
+        path = self.path(table, partition)
+        if table.form == "parquet" and (
+            not path.exists() or _checked_sha256(path, path.stat().st_mtime_ns) != record.sha256
+        ):
+            raise LakeError(f"{path}: missing or changed since its commit ({record.sha256[:12]}): materialize it again")
+        return path
+
+    def files(self, table: Table) -> list[Path]:
+        """The committed files of all partitions, in order of partition."""
+        return [self.file(table, partition) for partition in self.partitions(table)]
+
+    def read(self, table: Table, partition: str | None = None, *, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """Rows of one partition, or of all committed ones in order of partition; no rows if there are none."""
+        files = self.files(table) if partition is None else [self.file(table, partition)]
+        wanted = list(columns) if columns else None
+        frames = [pl.read_parquet(path, columns=wanted, glob=False) for path in files]
+        frames = [frame for frame in frames if frame.height] or frames[:1]
+        empty = table.empty()
+        return pl.concat(frames) if frames else empty.select(wanted) if wanted else empty
+
+    def path(self, table: Table, partition: str = WHOLE) -> Path:
+        """Where the partition lies once settled."""
+        if "://" in self.root:
+            raise LakeError(f"{self.root}: the lake must be a folder; object stores are not supported")
+        if not PARTITION.fullmatch(partition):
+            raise LakeError(f"{partition!r} can't name a partition: wanted {PARTITION.pattern}")
+        stage = Path(self.root) / table.stage
+        return stage / table.name if table.form == "folder" else stage / table.name / f"{partition}.parquet"
+
+    def _commit(self, table: Table, record: Record, attempt: int) -> Record:
+        with self._locked(table):
+            newest = self._attempt(table, record.partition)
+            if newest != attempt:
+                _remove(self.path(table, record.partition).parent / record.staged)
+                raise LakeError(f"{table.path}/{record.partition}: attempt {attempt} was superseded by {newest}")
+            self._settle(table, record.partition)
+            old = self.record(table, record.partition)
+            if old and old.sha256 == record.sha256 and self.path(table, record.partition).exists():
+                _remove(self.path(table, record.partition).parent / record.staged)
+                record = replace(record, bytes=old.bytes, staged="")
+            if old != record:
+                _replace_bytes(self._commit_path(table, record.partition, "json"), msgspec.json.encode(asdict(record)))
+            self._settle(table, record.partition)
+        return record
+
+    def _settle(self, table: Table, partition: str) -> None:
+        record = self.record(table, partition)
+        if record is None or not record.staged:
+            return
+        path = self.path(table, partition)
+        staged = path.parent / record.staged
+        if not staged.exists():
+            return
+        if table.form == "folder" and path.exists():
+            _remove(path)
+        staged.replace(path)
+        _flush(path.parent)
+
+    def _attempt(self, table: Table, partition: str) -> int:
+        path = self._commit_path(table, partition, "attempt")
+        return int(path.read_text()) if path.exists() else 0
+
+    def _commit_path(self, table: Table, partition: str, kind: str) -> Path:
+        self.path(table, partition)  # refuses names that would leave the folder
+        return self._commits(table) / f"{partition}.{kind}"
+
+    def _staged_path(self, table: Table, partition: str) -> Path:
+        path = self.path(table, partition)
+        suffix = "" if table.form == "folder" else ".parquet"
+        return path.with_name(f"{STAGED}{_stem(table, partition)}-{uuid.uuid4().hex}{suffix}")
+
+    def _commits(self, table: Table) -> Path:
+        return self.path(table).parents[0 if table.form == "folder" else 1] / COMMITS / table.name
+
+    @contextmanager
+    def _locked(self, table: Table) -> Iterator[None]:
+        commits = self._commits(table)
+        commits.mkdir(parents=True, exist_ok=True)
+        with (commits / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def _stem(table: Table, partition: str) -> str:
+    return table.name if table.form == "folder" else partition
+
+
+@lru_cache(maxsize=65_536)
+def _checked_sha256(path: Path, modified_ns: int) -> str:  # noqa: ARG001 - part of the cache's key
+    return sha256_of_file(path)
+
+
+def _write_parquet(rows: pa.Table, path: Path) -> None:
+    with path.open("wb") as file:
+        pq.write_table(rows, file, compression="zstd", write_page_checksum=True, row_group_size=ROW_GROUP_ROWS)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _replace_bytes(path: Path, content: bytes) -> None:
+    staged = path.with_name(f"{STAGED}{path.name}-{uuid.uuid4().hex}")
+    with staged.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    staged.replace(path)
+    _flush(path.parent)
+
+
+def _flush(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _flush_folder(folder: Path) -> None:
+    for path in [*folder.rglob("*"), folder]:
+        _flush(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

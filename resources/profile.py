@@ -1,0 +1,193 @@
+"""Every number that changes with scale, once, with its unit and source.
+
+`EMBEDDED` (two CPU cores, no network, no keys, minutes) and `PAPER` (the papers' settings) are two values of one type.
+`MUSIC_PROFILE` chooses; `MUSIC_<SECTION>__<FIELD>` in the environment overrides one field, and so does the launchpad.
+Where a paper is silent the field says "our choice".
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Literal
+
+import dagster as dg
+from pydantic import Field
+
+OVERRIDE_PREFIX = "MUSIC_"
+
+
+class Partitions(dg.Config):
+    """Into how many pieces the corpus is split. Changing one of these needs a new lake."""
+
+    listener_buckets: int = Field(default=4, ge=1, description="Buckets of listener ids (our choice)")
+    track_shards: int = Field(default=8, ge=1, description="Shards of track ids (our choice)")
+
+
+class Sources(dg.Config):
+    """How published files are read."""
+
+    log_from: str = Field(
+        default="2005-01-01", description="First day a play may carry: LastFM-1K starts on 2005-02-14"
+    )
+    log_to: str = Field(default="2009-12-31", description="Last day a play may carry: the log ends in mid-2009")
+
+
+class Catalog(dg.Config):
+    """How the catalog, the split and the sessions are made."""
+
+    test_playlists: int = Field(
+        default=30, ge=0, description="Playlists sampled from the last day; TalkPlay 3.3: 1,000"
+    )
+    split_seed: int = Field(default=7, description="Seed of that sample (our choice)")
+    link_min_score: float = Field(default=92.0, ge=0, le=100, description="Least likeness of two titles (our choice)")
+    session_gap_s: int = Field(
+        default=1200, ge=1, description="A longer gap starts a session; E4SRec study: 20 minutes"
+    )
+    min_listener_plays: int = Field(
+        default=100, ge=1, description="Listeners with fewer plays are left out; study: 1,000"
+    )
+    min_track_plays: int = Field(default=2, ge=1, description="Tracks with fewer plays are left out; study: 7")
+    min_session_tracks: int = Field(default=5, ge=1, description="Shorter sessions are left out; study: 10")
+    max_session_tracks: int = Field(default=10, ge=1, description="Sessions are cut to their first tracks; study: 10")
+    min_listener_sessions: int = Field(
+        default=5, ge=1, description="Listeners with fewer sessions are left out; study: 50"
+    )
+
+
+class Content(dg.Config):
+    """How recordings are heard and read."""
+
+    sample_rate_hz: int = Field(default=22_050, description="Rate that rhythm is measured at (librosa's default)")
+    max_audio_s: float = Field(default=1200.0, gt=0, description="Longer recordings are cut here (our choice)")
+    min_name_playlists: int = Field(
+        default=2, ge=1, description="Training playlists that must share a word (our choice)"
+    )
+    transcriber: Literal["lyric_files"] = Field(default="lyric_files", description="Provider of lyrics")
+    captioner: Literal["sentences"] = Field(default="sentences", description="Provider of captions")
+
+
+class Embeddings(dg.Config):
+    """How tracks become vectors."""
+
+    audio_encoder: Literal["spectral"] = Field(default="spectral", description="Provider of audio vectors")
+    text_encoder: Literal["hashed_ngrams"] = Field(default="hashed_ngrams", description="Provider of text vectors")
+    text_dimensions: int = Field(
+        default=128, ge=2, description="Dimensions of the hashed n-grams' projection (our choice)"
+    )
+    text_seed: int = Field(default=7, description="Seed of that projection (our choice)")
+    item2vec_dimensions: int = Field(default=64, ge=2, description="Not in the paper; TalkPlayData-2's is 128")
+    item2vec_epochs: int = Field(default=20, ge=1, description="Passes over the playlists (our choice)")
+    item2vec_window: int = Field(default=10, ge=1, description="Tracks on each side that count as context (our choice)")
+    item2vec_negatives: int = Field(default=10, ge=1, description="Negative samples a pair (our choice)")
+    item2vec_min_appearances: int = Field(
+        default=1, ge=1, description="Tracks seen less often get no vector (our choice)"
+    )
+    item2vec_workers: int = Field(default=1, ge=1, description="Threads; more than one is faster and not repeatable")
+    item2vec_seed: int = Field(default=7, description="Seed (our choice)")
+
+
+class Tokens(dg.Config):
+    """How vectors become codes."""
+
+    kmeans_k: int = Field(default=64, ge=1, description="Codes of each modality; TalkPlay 4.1: 1,024")
+    kmeans_iterations: int = Field(default=50, ge=1, description="Most Lloyd iterations (our choice)")
+    kmeans_tolerance: float = Field(default=1e-5, ge=0, description="Stop when inertia improves by less (our choice)")
+    kmeans_seed: int = Field(default=7, description="Seed of the k-means++ start (our choice)")
+    is_k_capped: bool = Field(default=True, description="Whether too few distinct vectors lower K, instead of failing")
+    min_use: float = Field(default=0.5, ge=0, le=1, description="Share of codes in use below which the check fails")
+
+
+class Conversations(dg.Config):
+    """How playlists become conversations."""
+
+    language_model: Literal["rules"] = Field(default="rules", description="Provider of conversations")
+    dialogues: int = Field(
+        default=2, ge=1, description="Conversations a training playlist; TalkPlay Table 1: about 4.6"
+    )
+    min_turns: int = Field(default=5, ge=1, description="Fewest turns (our choice; TalkPlay Table 1: 7.03 on average)")
+    max_turns: int = Field(default=9, ge=1, description="Most turns (our choice)")
+    seed: int = Field(default=7, description="Seed of the choice of tracks (our choice)")
+
+
+class Shards(dg.Config):
+    """How conversations and playlists become training rows."""
+
+    context_length: int = Field(default=1024, ge=16, description="Tokens a row; TalkPlay section 5: 1,024")
+    tokenizer: str = Field(
+        default="", description="Folder of a tokenizer to expand; empty: train a small one on the corpus"
+    )
+    vocabulary_size: int = Field(default=4096, ge=300, description="Text tokens of the trained tokenizer (our choice)")
+    index_base: int = Field(
+        default=0, ge=0, le=1, description="Number of the first code in a token; undefined in the paper"
+    )
+    continuation_versions: int = Field(
+        default=2, ge=1, description="Random offsets a playlist; TalkPlay 4.3: two versions"
+    )
+    rows_per_file: int = Field(default=8192, ge=1, description="Rows of one Parquet file (our choice)")
+    seed: int = Field(default=7, description="Seed of offsets and of the rows' order (our choice)")
+
+
+class Index(dg.Config):
+    """How tokens are looked up."""
+
+    weights: list[int] = Field(
+        default=[25, 16, 9, 4, 1], description="Weight of each modality's match; TalkPlay section 4.4"
+    )
+
+
+class Profile(dg.ConfigurableResource[None]):
+    """The whole set of numbers, in one section a stage."""
+
+    name: Literal["embedded", "paper"] = "embedded"
+    partitions: Partitions = Partitions()
+    sources: Sources = Sources()
+    catalog: Catalog = Catalog()
+    content: Content = Content()
+    embeddings: Embeddings = Embeddings()
+    tokens: Tokens = Tokens()
+    conversations: Conversations = Conversations()
+    shards: Shards = Shards()
+    index: Index = Index()
+
+
+EMBEDDED = Profile()
+PAPER = Profile(
+    name="paper",
+    partitions=Partitions(listener_buckets=64, track_shards=256),
+    catalog=Catalog(
+        test_playlists=1000,
+        min_listener_plays=1000,
+        min_track_plays=7,
+        min_session_tracks=10,
+        min_listener_sessions=50,
+    ),
+    embeddings=Embeddings(item2vec_dimensions=128, item2vec_epochs=5, item2vec_min_appearances=1, item2vec_workers=8),
+    tokens=Tokens(kmeans_k=1024, is_k_capped=False),
+    conversations=Conversations(dialogues=5),
+    shards=Shards(vocabulary_size=32_768, rows_per_file=65_536),
+)
+PROFILES = {"embedded": EMBEDDED, "paper": PAPER}
+
+
+def chosen_profile(environment: Mapping[str, str]) -> Profile:
+    """The profile that `MUSIC_PROFILE` names, with `MUSIC_<SECTION>__<FIELD>` overrides applied.
+
+    Raises ValueError for an unknown profile, section or field; values are checked as the fields declare.
+    """
+    name = environment.get("MUSIC_PROFILE", "embedded")
+    if name not in PROFILES:
+        raise ValueError(f"MUSIC_PROFILE={name}: wanted one of {', '.join(PROFILES)}")
+    settings = PROFILES[name].model_dump()
+    for variable, value in sorted(environment.items()):
+        section, separator, field = variable.removeprefix(OVERRIDE_PREFIX).lower().partition("__")
+        if not variable.startswith(OVERRIDE_PREFIX) or not separator:
+            continue
+        if section not in settings or field not in settings[section]:
+            raise ValueError(f"{variable}: the profile has no field {section}.{field}; see resources/profile.py")
+        settings[section][field] = json.loads(value) if value.startswith("[") else value
+    return Profile(**settings)
+
+
+def settings_digest(section: dg.Config) -> str:
+    """Hash of the values of one section: what it changes has to be made again."""
+    return hashlib.sha256(json.dumps(section.model_dump(), sort_keys=True).encode()).hexdigest()[:16]

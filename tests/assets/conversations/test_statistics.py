@@ -1,0 +1,51 @@
+import polars as pl
+
+from assets.conversations.tables import STATISTICS, TURNS
+from sql import select
+
+NAME = "conversations/statistics"
+
+
+def counted(rows: list[tuple]) -> pl.DataFrame:
+    """The statistics of turns given as (conversation, turn, playlist, query, track, response, is_rejection, split)."""
+    names = ["conversation_id", "turn", "playlist_id", "query", "track_id", "response", "is_rejection", "split"]
+    schema = TURNS.empty().schema
+    frame = pl.DataFrame(rows, schema={name: schema[name] for name in names}, orient="row")
+    turns = TURNS.checked(frame.with_columns(modality=pl.lit("audio")))
+    return STATISTICS.checked(select(NAME, {"conversations.turns": turns}))
+
+
+def test_statistics_are_counted_by_hand():
+    """Two conversations of one playlist: 3 turns, 2 tracks; words fold case and lose punctuation at their ends."""
+    rows = [
+        ("1/0", 0, 1, "Play rock!", "a", "Here: rock.", False, "train"),
+        ("1/0", 1, 1, "No - slower, please", "b", "(Don't stop)", True, "train"),
+        ("1/1", 0, 1, "ROCK", "a", "¡Añoranza! 🎧", False, "train"),
+    ]
+    train = counted(rows).filter(split="train").row(0, named=True)
+    assert train == {
+        "split": "train",
+        "playlists": 1,
+        "conversations": 2,
+        "tracks": 2,
+        # play, rock, no, slower, please, here, don't, stop, añoranza
+        "vocabulary": 9,
+        "mean_turns": 3 / 2,
+        "mean_query_words": (2 + 3 + 1) / 3,
+        "mean_response_words": (2 + 2 + 1) / 3,
+        "rejections": 1,
+    }
+
+
+def test_a_split_without_turns_has_a_row_of_zeros():
+    """Both splits are always there; means of nothing are null."""
+    both = counted([])
+    assert both["split"].to_list() == ["test", "train"]
+    assert both["conversations"].to_list() == [0, 0]
+    assert both["mean_turns"].null_count() == 2
+
+
+def test_row_order_does_not_count():
+    """The same turns in another order give the same statistics."""
+    rows = [(f"{n}/0", 0, n, f"word{n} again", f"t{n}", "yes of course", n % 2 == 1, "train") for n in range(20)]
+    assert counted(rows).equals(counted(rows[::-1]))

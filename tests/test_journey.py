@@ -1,0 +1,209 @@
+"""The whole graph, from published files to the token index, as `make run` makes it."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from assets.catalog.tables import TRACKS
+from assets.conversations.tables import TURNS
+from assets.index.tables import TOKEN_INDEX
+from assets.making import MAKINGS
+from assets.sources.tables import PLAYLIST_TRACKS, PLAYLISTS
+from assets.tokens.tables import CODEBOOKS, TALKPLAY_TOKENS
+from dagster_project import definitions
+from resources.lake import Lake
+from resources.tables import refused_table
+
+assert definitions  # fills MAKINGS
+
+
+def versions(lake: Path) -> dict[str, str]:
+    """The content version of every table of a lake."""
+    return {path: Lake(root=str(lake)).version(table_of(path)) for path in MAKINGS}
+
+
+def table_of(path: str):
+    """The table of a path."""
+    return next(table for table in MAKINGS[path].tables if table.path == path)
+
+
+def printed(filled: Path) -> str:
+    """What the run printed."""
+    return (filled.parent / "printed.txt").read_text()
+
+
+def test_every_table_is_made(filled: Path) -> None:
+    """A run leaves no table without a committed partition, and prints each with its rows."""
+    lake = Lake(root=str(filled))
+    for path in MAKINGS:
+        assert lake.partitions(table_of(path)), path
+        assert path in printed(filled)
+
+
+def test_a_second_run_writes_nothing_and_says_so(journey: ModuleType, world: Path, filled: Path) -> None:
+    """Running again leaves every file as it was."""
+    files = {path: path.stat().st_mtime_ns for path in filled.rglob("*.parquet")}
+    before = versions(filled)
+    assert "nothing was written" in journey.run(world, filled)
+    assert versions(filled) == before
+    assert {path: path.stat().st_mtime_ns for path in filled.rglob("*.parquet")} == files
+
+
+def test_spoilt_input_ends_in_refused_rows(filled: Path) -> None:
+    """Broken log lines, broken facts and undecodable recordings are kept with their reasons, and nothing is red."""
+    lake = Lake(root=str(filled))
+    sources = set(lake.read(refused_table("sources"))["reason"])
+    assert {"wrong_columns", "bad_timestamp", "outside_span", "broken_json"} <= sources
+    content = set(lake.read(refused_table("content"))["reason"])
+    assert {"undecodable", "empty_file"} <= content
+
+
+def test_every_track_has_tokens_of_the_present_codebooks(filled: Path) -> None:
+    """Each catalog track has five codes, below K or reserved, made from one version of the codebooks."""
+    lake = Lake(root=str(filled))
+    tokens = lake.read(TALKPLAY_TOKENS)
+    assert tokens["track_id"].sort().to_list() == lake.read(TRACKS)["track_id"].sort().to_list()
+    assert tokens["codebook_hash"].n_unique() == 1
+    codes = tokens.select("playlist", "semantic", "metadata", "lyrics", "audio")
+    assert codes.max_horizontal().max() <= 12
+    assert set(lake.read(CODEBOOKS, columns=["modality"])["modality"]) == set(codes.columns)
+
+
+def test_conversations_recommend_tracks_of_their_playlist(filled: Path) -> None:
+    """Every recommended track is in the playlist, and no conversation names one twice."""
+    lake = Lake(root=str(filled))
+    turns = lake.read(TURNS)
+    pairs = lake.read(PLAYLIST_TRACKS).select("playlist_id", track_id="track_uri").unique()
+    assert turns.height > 100
+    assert turns.join(pairs, on=["playlist_id", "track_id"], how="anti").is_empty()
+    assert turns.select("conversation_id", "track_id").is_unique().all()
+
+
+def test_shards_open_with_datasets_and_decode_to_the_conversations(filled: Path, tmp_path: Path) -> None:
+    """`load_dataset` and `AutoTokenizer` open what was written, and a row decodes to queries, tokens and responses."""
+    from datasets import load_dataset
+    from transformers import AutoTokenizer
+
+    files = {"train": str(filled / "shards/conversations/train-*.parquet")}
+    rows = load_dataset("parquet", data_files=files, cache_dir=str(tmp_path))["train"]
+    tokenizer = AutoTokenizer.from_pretrained(str(filled / "shards/tokenizer"), local_files_only=True)
+    assert len(rows[0]["input_ids"]) == len(rows[0]["labels"]) == 512
+
+    text = "".join(tokenizer.decode(row["input_ids"]) for row in rows)
+    lake = Lake(root=str(filled))
+    tokens = {row["track_id"]: row for row in lake.read(TALKPLAY_TOKENS).iter_rows(named=True)}
+    turns = lake.read(TURNS).filter(pl.col("split") == "train")
+    for turn in turns.sample(40, seed=1).iter_rows(named=True):
+        codes = tokens[turn["track_id"]]
+        names = ("playlist", "semantic", "metadata", "lyrics", "audio")
+        music = "".join(f"<|{name}-{codes[name]}|>" for name in names)
+        place = text.index(turn["query"])
+        after = text[place : place + 4000]
+        assert after.index(f"<start_of_music>{music}<end_of_music>") < after.index(turn["response"])
+
+
+def test_the_index_finds_each_track_by_its_tokens(filled: Path) -> None:
+    """Exact look-up gives the track itself, and a ranking of the whole catalog begins with its equals."""
+    from assets.index.matching import matcher_of
+    from assets.tokens.codebooks import codebook_hash
+    from resources.track_index import CodebookMismatchError, open_index
+
+    lake = Lake(root=str(filled))
+    present = codebook_hash(lake.read(CODEBOOKS, columns=["modality", "codebook_hash"]))
+    index = open_index(lake.file(TOKEN_INDEX).parent, codebook_hash=present)
+    index.verify()
+    matcher, stored = matcher_of(index), index.codes()
+    for row in range(0, len(stored.codes), 17):
+        assert row in matcher.exact(stored.codes[row])
+        ranking = matcher.rank(stored.codes[row], top=len(stored.codes))
+        assert sorted(ranking.rows) == list(range(len(stored.codes)))
+    with pytest.raises(CodebookMismatchError):
+        open_index(lake.file(TOKEN_INDEX).parent, codebook_hash="0" * 64)
+
+
+def test_dagster_knows_every_partition_by_its_version(filled: Path) -> None:
+    """Dagster's history names, for each committed partition, the content version that the lake has."""
+    lake = Lake(root=str(filled))
+    with dg.DagsterInstance.from_config(str(filled / ".dagster")) as instance:
+        for path, making in MAKINGS.items():
+            table = table_of(path)
+            for partition in lake.partitions(table):
+                key = partition if making.partitions else None
+                event = instance.get_latest_data_version_record(dg.AssetKey(path.split("/")), partition_key=key)
+                assert event
+                tags = event.event_log_entry.asset_materialization.tags
+                assert tags["dagster/data_version"] == lake.version(table, partition), (path, partition)
+
+
+def test_a_new_and_a_truncated_slice_touch_only_what_depends_on_them(
+    journey: ModuleType, world: Path, filled: Path, tmp_path: Path
+) -> None:
+    """A truncated slice is refused whole while the rest stays green, and changes no table but its own."""
+    raw, lake = tmp_path / "raw", tmp_path / "lake"
+    shutil.copytree(world, raw)
+    shutil.copytree(filled, lake)
+    old = Lake(root=str(filled))
+    content = (raw / "mpd/mpd.slice.30-59.json").read_bytes()
+    (raw / "mpd/mpd.slice.90-119.json").write_bytes(content[: len(content) // 2])
+    output = journey.run(raw, lake)
+    new = Lake(root=str(lake))
+    refused = new.read(refused_table("sources")).filter(pl.col("source") == "mpd.slice.90-119")
+    assert refused["reason"].to_list() == ["truncated_json"]
+    assert "1 of 4 made" in output
+    assert new.read(PLAYLISTS).equals(old.read(PLAYLISTS))
+    assert new.version(TRACKS) == old.version(TRACKS)
+    assert new.version(TALKPLAY_TOKENS) == old.version(TALKPLAY_TOKENS)
+
+
+def test_one_slice_again_changes_nothing_else(journey: ModuleType, world: Path, filled: Path, tmp_path: Path) -> None:
+    """Making a slice again from the same file makes its own partitions, finds them equal, and stops there."""
+    lake = tmp_path / "lake"
+    shutil.copytree(filled, lake)
+    output = journey.run(world, lake, "--slice", "mpd.slice.30-59")
+    made = [line.split()[0].rstrip(",") for line in output.splitlines() if line.startswith("  ") and " made " in line]
+    assert made == ["sources/playlists", "conversations/turns"]
+    assert versions(lake) == versions(filled)
+
+
+def test_dying_at_every_commit_ends_in_the_same_content(
+    journey: ModuleType, world: Path, filled: Path, tmp_path: Path
+) -> None:
+    """A filling that is killed after every single commit and started again ends as an undisturbed one."""
+    lake = tmp_path / "lake"
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("kill_sweep.py")), str(tmp_path / "deaths.txt")],
+        env={**journey.environment(world, lake), "PYTHONPATH": str(journey.PROJECT)},
+        cwd=journey.PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    assert int(done.stdout.split()[-1]) > len(MAKINGS)
+    assert versions(lake) == versions(filled)
+
+
+def test_the_summary_counts_what_the_lake_holds(filled: Path) -> None:
+    """The printed row counts are those of the commit records."""
+    lake = Lake(root=str(filled))
+    lines = {
+        line.split()[0]: line.split() for line in printed(filled).splitlines() if line[:1].isalpha() and "/" in line
+    }
+    for path in ("sources/plays", "catalog/tracks", "conversations/turns"):
+        assert int(lines[path][1].replace(",", "")) == lake.read(table_of(path)).height
+
+
+def test_manifests_name_what_shards_were_made_of(filled: Path) -> None:
+    """A shard's manifest carries the codebooks' hash that its tokens carry."""
+    lake = Lake(root=str(filled))
+    manifest = json.loads((filled / "shards/conversations/manifest.json").read_text())
+    assert manifest["codebook_hash"] == lake.read(TALKPLAY_TOKENS)["codebook_hash"].first()
+    assert manifest["context_length"] == 512
