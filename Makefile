@@ -31,7 +31,7 @@ validate: $(INSTALLED) ## Definitions load
 	@$(BIN)/dagster definitions validate -w workspace.yaml --log-level warning
 
 clean: ## Remove the sample world, its lake and all caches; the environment stays
-	rm -rf data/embedded .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf data/embedded/sample data/embedded/lake .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 # A killed install leaves no stamp, and pip goes on where it was.

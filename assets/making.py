@@ -10,7 +10,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from resources.lake import WHOLE, Lake, Record
+from resources.hashing import digest_of
+from resources.lake import WHOLE, Lake, LakeError, Record
 from resources.profile import Profile, settings_digest
 from resources.raw import RawFolder
 from resources.tables import Table, is_vector
@@ -19,15 +20,15 @@ OWNER = "team:music-corpus"
 CHECK = "reads_back"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Making:
-    """One asset's tables, what it reads part by part and as a whole, and the profile section that sets it up."""
+    """One asset's tables, what it reads part by part and as a whole, and the profile sections that set it up."""
 
     tables: Sequence[Table]
     same: Sequence[Table]
     whole: Sequence[Table]
     partitions: dg.PartitionsDefinition[str] | None
-    section: str
+    sections: Sequence[str]
     code_version: str
 
     @property
@@ -50,33 +51,58 @@ def asset_key(table: Table) -> dg.AssetKey:
     return dg.AssetKey([table.stage, table.name])
 
 
-def is_current(making: Making, records: Iterable[Record], lake: Lake, raw: RawFolder, profile: Profile) -> bool:
-    """Whether the records name the code version, settings and input versions that hold now."""
-    settings = settings_digest(getattr(profile, making.section))
-    return all(
-        record.origin.code_version == making.code_version
-        and record.origin.settings == settings
-        and all(current_version(name, lake, raw) == version for name, version in record.origin.inputs.items())
-        for record in records
-    )
+class Inputs:
+    """The versions that hold now of what assets read, each looked up once; for one pass over an asset's partitions."""
 
+    def __init__(self, lake: Lake, raw: RawFolder, profile: Profile, instance: dg.DagsterInstance) -> None:
+        self.lake, self.raw, self.profile, self.instance = lake, raw, profile, instance
+        self._versions: dict[str, str] = {}
 
-def current_version(name: str, lake: Lake, raw: RawFolder) -> str:
-    """The version that holds now of an input, as a commit record names it.
+    def version(self, name: str) -> str:
+        """The version of an input as a commit record names it; "" if it is gone.
 
-    `raw:<path>` is a published file or folder, `files:<table>/<partition>` the published files that a partition lists,
-    `<table>/<partition>` and `<table>/*` are of the lake. An input that is gone has the version "".
-    """
-    if name.startswith("raw:"):
-        return raw.version(Path(raw.root) / name.removeprefix("raw:"))
-    path, _, partition = name.removeprefix("files:").rpartition("/")
-    making = MAKINGS.get(path)
-    if making is None:
-        return ""
-    table = next(table for table in making.tables if table.path == path)
-    if name.startswith("files:"):
-        return raw.stats(lake.read(table, partition, columns=["path"])["path"].drop_nulls().to_list())
-    return lake.version(table, None if partition == "*" else partition)
+        `raw:<path>` is a published file or folder, `folder:<path>` one outside, `files:<table>/<partition>` the
+        published files that a partition lists, `<table>/<partition>` and `<table>/*` are of the lake.
+        """
+        if name not in self._versions:
+            self._versions[name] = self._version(name)
+        return self._versions[name]
+
+    def settings(self, making: Making) -> str:
+        """Digest of the profile's sections that the asset depends on."""
+        return digest_of([settings_digest(getattr(self.profile, section)) for section in making.sections])
+
+    def are_current(self, making: Making, records: Iterable[Record]) -> bool:
+        """Whether the records name the code version, settings and input versions that hold now."""
+        settings = self.settings(making)
+        return all(
+            record.origin.code_version == making.code_version
+            and record.origin.settings == settings
+            and all(self.version(name) == version for name, version in record.origin.inputs.items())
+            for record in records
+        )
+
+    def _version(self, name: str) -> str:
+        kind, _, rest = name.partition(":")
+        if kind == "raw":
+            return self.raw.version(Path(self.raw.root) / rest)
+        if kind == "folder":
+            return self.raw.version(Path(rest))
+        path, _, partition = (rest if kind == "files" else name).rpartition("/")
+        making = MAKINGS.get(path)
+        if making is None:
+            return ""
+        table = next(table for table in making.tables if table.path == path)
+        if kind == "files":
+            return self._listed_version(table, partition)
+        return self.lake.version(table, making.keys(self.instance) if partition == "*" else partition)
+
+    def _listed_version(self, table: Table, partition: str) -> str:
+        try:
+            paths = self.lake.read(table, partition, columns=["path"])["path"]
+        except LakeError:
+            return ""
+        return self.raw.stats(paths.drop_nulls().to_list())
 
 
 def asset_spec(table: Table, making: Making, docstring: str, kinds: set[str]) -> dg.AssetSpec:
@@ -103,7 +129,7 @@ def asset_spec(table: Table, making: Making, docstring: str, kinds: set[str]) ->
             "dagster/column_schema": dg.TableSchema(columns=columns),
             "one row": table.description,
             "key": ", ".join(table.key),
-            "profile section": making.section,
+            "profile sections": ", ".join(making.sections),
         },
     )
 

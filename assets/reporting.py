@@ -7,7 +7,7 @@ import dagster as dg
 import polars as pl
 from dagster._core.definitions.data_version import get_input_data_version_tag, get_input_event_pointer_tag
 
-from assets.making import CHECK, Making, asset_key
+from assets.making import CHECK, Inputs, Making, asset_key
 from resources.lake import Lake, Record
 from resources.tables import Table
 
@@ -39,37 +39,44 @@ def event_metadata(lake: Lake, table: Table, record: Record) -> dict[str, dg.Met
 
 
 def version_tags(
-    lake: Lake, making: Making, record: Record, event_ids: Mapping[dg.AssetKey, int | None]
+    inputs: Inputs, making: Making, record: Record, event_ids: Mapping[dg.AssetKey, int | None]
 ) -> dict[str, str]:
     """The tags from which Dagster decides what is stale: the content's version and those of all inputs."""
     tags = {DATA_VERSION_TAG: record.sha256, "dagster/data_version_is_user_provided": "true"}
     tags["dagster/code_version"] = making.code_version
     for table in making.reads:
         key = asset_key(table)
-        tags[get_input_data_version_tag(key)] = lake.version(table)
+        tags[get_input_data_version_tag(key)] = inputs.version(f"{table.path}/*")
         tags[get_input_event_pointer_tag(key)] = str(event_ids.get(key) or "NULL")
     return tags
 
 
 def read_back(lake: Lake, table: Table, partitions: list[str]) -> dg.AssetCheckResult:
-    """Whether the partitions read back as committed; reads keys and row counts, and every byte for the hash."""
-    rows = repeated = differing = 0
+    """Whether the partitions read back as committed: every byte by its hash; of tables also row counts and keys."""
+    rows = repeated = differing = damaged = 0
     for partition in partitions:
         record = lake.record(table, partition)
-        path = lake.file(table, partition)
-        if record is None or table.form == "folder":
+        if record is None or not lake.is_intact(table, partition):
+            damaged += 1
             continue
-        found = pl.scan_parquet(path, glob=False)
-        counts = found.select(
-            pl.len(), pl.struct(table.key).n_unique().alias("keys") if table.key else pl.len().alias("keys")
-        )
-        height, keys = counts.collect().row(0)
-        rows, repeated, differing = rows + height, repeated + height - keys, differing + (height != record.rows)
+        if table.form == "folder":
+            rows += record.rows
+            continue
+        found = pl.scan_parquet(lake.path(table, partition), glob=False)
+        keys = pl.struct(table.key).n_unique() if table.key else pl.len()
+        height, distinct = found.select(pl.len(), keys.alias("keys")).collect().row(0)
+        rows, repeated, differing = rows + height, repeated + height - distinct, differing + (height != record.rows)
     return dg.AssetCheckResult(
         check_name=CHECK,
         asset_key=asset_key(table),
-        passed=repeated == 0 and differing == 0,
-        metadata={"partitions": len(partitions), "rows": rows, "repeated keys": repeated, "wrong counts": differing},
+        passed=repeated + differing + damaged == 0,
+        metadata={
+            "partitions": len(partitions),
+            "rows": rows,
+            "repeated keys": repeated,
+            "wrong counts": differing,
+            "damaged partitions": damaged,
+        },
     )
 
 

@@ -8,16 +8,19 @@ makes them again.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 import dagster as dg
 import polars as pl
+from tqdm import tqdm
 
-from assets.making import MAKINGS, Making, asset_key, asset_spec, check_spec, current_version, is_current
+from assets.code_version import code_version
+from assets.making import MAKINGS, Inputs, Making, asset_key, asset_spec, check_spec
 from assets.reporting import DATA_VERSION_TAG, event_metadata, read_back, version_tags
 from resources.lake import WHOLE, Lake, LakeError, Made, Notes, Origin, Record
-from resources.profile import Profile, settings_digest
+from resources.profile import Profile
 from resources.raw import RawFolder
 from resources.tables import Table, refused_table
 
@@ -30,7 +33,10 @@ class Part:
     def __init__(self, work: "Work", key: str) -> None:
         self.key = key
         self._work = work
+        self._refused = refused_table(work.making.tables[0].stage)
+        self._refused_key = f"{work.making.tables[0].name}.{key}"
         self._attempts = {table: work.lake.claim(table, key) for table in work.making.tables}
+        self._attempts[self._refused] = work.lake.claim(self._refused, self._refused_key)
         self._inputs: dict[str, str] = {}
 
     def read(self, table: Table, *, columns: Sequence[str] | None = None) -> pl.DataFrame:
@@ -38,30 +44,44 @@ class Part:
         if table in self._work.making.same:
             self._remember(f"{table.path}/{self.key}")
             return self._work.lake.read(table, self.key, columns=columns)
-        self._remember_whole(table)
-        return self._work.lake.read(table, columns=columns)
+        return self._work.read_whole(table, self.partitions(table), columns)
 
     def tables(self, *tables: Table) -> dict[str, Sequence[Path] | pl.DataFrame]:
         """Whole tables for `sql.select`, by `<stage>.<table>`: their files, or no rows where there is no partition."""
-        for table in tables:
-            self._remember_whole(table)
         lake = self._work.lake
-        return {f"{table.stage}.{table.name}": lake.files(table) or table.empty() for table in tables}
+        files = {table: [lake.file(table, key) for key in self.partitions(table)] for table in tables}
+        return {f"{table.stage}.{table.name}": files[table] or table.empty() for table in tables}
 
     def folder(self, table: Table) -> Path:
         """The folder of a declared folder table."""
-        self._remember_whole(table)
+        self.partitions(table)
         return self._work.lake.file(table)
 
     def partitions(self, table: Table) -> list[str]:
-        """The partitions of a whole table, for assets that read them one at a time."""
-        self._remember_whole(table)
-        return self._work.lake.partitions(table)
+        """The partitions of a declared whole table that there should be now, all committed.
+
+        Raises LakeError if one is missing.
+        """
+        if table not in self._work.making.whole:
+            raise LakeError(f"{self._work.making.tables[0].path} reads {table.path} without declaring it")
+        expected = MAKINGS[table.path].keys(self._work.instance)
+        missing = sorted(set(expected) - set(self._work.lake.partitions(table)))
+        if missing:
+            raise LakeError(
+                f"{table.path} lacks {len(missing)} partitions ({missing[0]} first): materialize them first"
+            )
+        self._remember(f"{table.path}/*")
+        return expected
 
     def raw(self, path: Path) -> Path:
         """A file or folder of published data, whose version is remembered, there or not."""
         self._remember(f"raw:{self._work.raw.relative(path)}")
         return path
+
+    def outside(self, folder: str) -> Path:
+        """A folder that a setting names, whose version is remembered."""
+        self._remember(f"folder:{folder}")
+        return Path(folder)
 
     def listed(self, table: Table) -> None:
         """Remembers size and time of change of the published files that the part's `path` column lists."""
@@ -76,6 +96,7 @@ class Part:
             attempt = self._attempts[table]
             record = self._work.lake.write(table, frame, partition=self.key, attempt=attempt, origin=origin)
             self._work.report(table, record)
+            origin = replace(origin, refused={})  # counted once, with the first table
 
     def write_folder(
         self,
@@ -91,28 +112,17 @@ class Part:
 
     def _origin(self, refused: pl.DataFrame | None, notes: Notes) -> Origin:
         making, lake = self._work.making, self._work.lake
-        table, partition = refused_table(making.tables[0].stage), f"{making.tables[0].name}.{self.key}"
-        refused = table.empty() if refused is None else refused
+        refused = self._refused.empty() if refused is None else refused
         counts = dict(refused.group_by("reason").len().sort("reason").iter_rows())
-        settings = settings_digest(getattr(self._work.profile, making.section))
+        settings = self._work.inputs.settings(making)
         origin = Origin(dict(self._inputs), making.code_version, settings, self._work.run, counts, notes)
-        if refused.height or lake.record(table, partition):
-            lake.write(table, refused, partition=partition, attempt=lake.claim(table, partition), origin=origin)
+        if refused.height or lake.record(self._refused, self._refused_key):
+            attempt = self._attempts[self._refused]
+            lake.write(self._refused, refused, partition=self._refused_key, attempt=attempt, origin=origin)
         return origin
 
     def _remember(self, name: str) -> None:
-        self._inputs[name] = current_version(name, self._work.lake, self._work.raw)
-
-    def _remember_whole(self, table: Table) -> None:
-        if table not in self._work.making.whole:
-            raise LakeError(f"{self._work.making.tables[0].path} reads {table.path} without declaring it")
-        expected = MAKINGS[table.path].keys(self._work.instance)
-        missing = sorted(set(expected) - set(self._work.lake.partitions(table)))
-        if missing:
-            raise LakeError(
-                f"{table.path} lacks {len(missing)} partitions ({missing[0]} first): materialize them first"
-            )
-        self._remember(f"{table.path}/*")
+        self._inputs[name] = self._work.inputs.version(name)
 
 
 class Work:
@@ -126,7 +136,9 @@ class Work:
         self.instance = context.instance
         self.log = context.log
         self.run = context.run.root_run_id or context.run.run_id
+        self.inputs = Inputs(self.lake, self.raw, self.profile, self.instance)
         self._context = context
+        self._whole: dict[tuple[Table, tuple[str, ...]], pl.DataFrame] = {}
         self._keys = list(context.partition_keys) if making.partitions else [WHOLE]
         self._is_fill = context.run.tags.get(FILL_TAG) == "true"
         self._events: list[dg.AssetMaterialization] = []
@@ -137,12 +149,19 @@ class Work:
         self._event_ids = {entry.asset_key: entry.last_materialization_storage_id for entry in entries}
 
     def __iter__(self) -> Iterator[Part]:
-        for key in self._keys:
+        for key in tqdm(self._keys, desc=f"  {self.making.tables[0].path}", unit="part", leave=False, disable=None):
             current = self._current(key)
             if not current:
                 yield Part(self, key)
             for table, record in current.items():
                 self.report(table, record)
+
+    def read_whole(self, table: Table, partitions: Sequence[str], columns: Sequence[str] | None) -> pl.DataFrame:
+        """A whole table, read once for all parts of the run."""
+        name = (table, tuple(columns or ()))
+        if name not in self._whole:
+            self._whole[name] = self.lake.read(table, partitions, columns=columns)
+        return self._whole[name]
 
     def report(self, table: Table, record: Record) -> None:
         """Tells Dagster that the partition is there: with its content version, counts and first rows."""
@@ -150,7 +169,7 @@ class Work:
             asset_key=asset_key(table),
             partition=record.partition if self.making.partitions else None,
             metadata=event_metadata(self.lake, table, record),
-            tags=version_tags(self.lake, self.making, record, self._event_ids),
+            tags=version_tags(self.inputs, self.making, record, self._event_ids),
         )
         self._events.append(event)
         if len(self._keys) > 1:
@@ -185,7 +204,8 @@ class Work:
         is_passed_over = self._is_fill or all(record.origin.run == self.run for record in found)
         if len(found) < len(records) or not is_passed_over:
             return {}
-        is_fresh = is_current(self.making, found, self.lake, self.raw, self.profile)
+        is_there = all(self.lake.is_intact(table, key) for table in self.making.tables)
+        is_fresh = is_there and self.inputs.are_current(self.making, found)
         return dict(zip(self.making.tables, found, strict=True)) if is_fresh else {}
 
 
@@ -197,18 +217,21 @@ def asset(
     kinds: set[str] | None = None,
     pool: str | None = None,
     parts_per_run: int | None = None,
-    code_version: str = "1",
+    sections: Sequence[str] = (),
 ) -> Callable[[Callable[[Work], None]], dg.AssetsDefinition]:
-    """An asset that makes `tables` with the numbers of its stage's profile section; its docstring is what the UI shows.
+    """An asset that makes `tables` with the numbers of its stage's profile section and of further `sections`.
 
-    `same` tables are cut alike and read partition by partition, `whole` ones in full. `parts_per_run` caps the
-    partitions of one backfill run; without it a backfill is a single run, so that a model is loaded once.
+    Its docstring is what the UI shows. `same` tables are cut alike and read partition by partition, `whole` ones in
+    full. `parts_per_run` caps the partitions of one backfill run; without it a backfill is a single run, so that a
+    model is loaded once.
     """
-    making = Making(tables, same, whole, partitions, tables[0].stage, code_version)
-    MAKINGS.update({table.path: making for table in tables})
     policy = dg.BackfillPolicy.multi_run(parts_per_run) if parts_per_run else dg.BackfillPolicy.single_run()
+    counts = ("partitions",) if isinstance(partitions, dg.StaticPartitionsDefinition) else ()
 
     def decorate(make: Callable[[Work], None]) -> dg.AssetsDefinition:
+        all_sections = (tables[0].stage, *counts, *sections)
+        making = Making(tables, same, whole, partitions, all_sections, code_version(make))
+        MAKINGS.update({table.path: making for table in tables})
         docstring = "\n".join(line.strip() for line in (make.__doc__ or "").strip().splitlines())
 
         @dg.multi_asset(

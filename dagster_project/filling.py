@@ -1,25 +1,27 @@
-"""Fills what is missing, failed or out of date: the one procedure behind `make run`, the jobs and the nightly schedule.
+"""Fills what is missing, failed, damaged or out of date: the one procedure behind `make run`, the jobs and the
+schedule.
 
 Assets are taken in order of the graph. Of each, only the partitions are run whose commit record does not name the code,
 settings and inputs that hold now, in contiguous ranges; where nothing is to be made, no run is started.
 """
 
+import fcntl
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import groupby
+from pathlib import Path
 from typing import NamedTuple
 
 import dagster as dg
 
-from assets.making import MAKINGS, Making, is_current
+from assets.making import MAKINGS, Inputs, Making, asset_key
 from assets.partitions import MPD_SLICES
 from assets.work import FILL_TAG
 from dagster_project.home import PROCESS_TAG, process_tag
 from resources.lake import Lake
 from resources.profile import Profile
 from resources.raw import RawFolder
-
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 class Step(NamedTuple):
@@ -44,29 +46,35 @@ class World(NamedTuple):
     profile: Profile
 
 
+class BusyError(Exception):
+    """Another filling of the same lake is under way."""
+
+
 def fill(
     world: World,
     *,
     stages: Sequence[str],
     most_partitions: int | None = None,
     tags: Mapping[str, str] | None = None,
+    is_verifying: bool = False,
 ) -> Iterator[Step]:
     """Fills the assets of `stages`, yielding each as it ends; stops after `most_partitions` were run.
 
-    An asset whose inputs failed is not run; its step says so.
+    An asset whose inputs failed is not run; its step says so. `is_verifying` reads every committed byte and makes
+    again what is damaged; without it only missing and cut files are noticed. To be called within `only_filling`.
     """
     # Here, because the definitions hold the jobs that fill.
     from dagster_project.definitions import defs
 
     job = defs.resolve_implicit_global_asset_job_def()
-    add_new_slices(world)
+    follow_slices(world)
     failed: set[str] = set()
     left = most_partitions
     for name, making in _assets(stages):
-        reads = [table.path for table in [*making.same, *making.whole]]
-        broken = next((path for path in reads if path in failed), "")
+        broken = next((table.path for table in making.reads if table.path in failed), "")
         keys = making.keys(world.instance)
-        stale = [] if broken else [key for key in keys if not _is_done(world, making, key)]
+        inputs = Inputs(world.lake, world.raw, world.profile, world.instance)
+        stale = [] if broken else [key for key in keys if not _is_done(inputs, making, key, is_verifying=is_verifying)]
         stale = stale if left is None else stale[:left]
         left = None if left is None else left - len(stale)
         started = time.perf_counter()
@@ -75,16 +83,44 @@ def fill(
             error = _run(world, job, making, block, tags or {}) or error
         if error:
             failed.update(table.path for table in making.tables)
+            inputs = Inputs(world.lake, world.raw, world.profile, world.instance)
+            stale = [key for key in stale if _is_done(inputs, making, key, is_verifying=False)]
         yield Step(name, making.tables[0].stage, len(keys), len(stale), time.perf_counter() - started, error)
 
 
-def add_new_slices(world: World) -> list[str]:
-    """Makes every slice file found a partition; returns the new ones."""
-    known = set(world.instance.get_dynamic_partitions("mpd_slice"))
-    new = [name for name in world.raw.slices() if name not in known]
+@contextmanager
+def only_filling(lake: Lake, *, is_waiting: bool) -> Iterator[None]:
+    """Holds the lake against other fillings: waits for them, or raises BusyError."""
+    Path(lake.root).mkdir(parents=True, exist_ok=True)
+    with (Path(lake.root) / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | (0 if is_waiting else fcntl.LOCK_NB))
+        except BlockingIOError as error:
+            raise BusyError(f"another run fills {lake.root}: wait for it, or stop it") from error
+        yield
+
+
+def follow_slices(world: World) -> tuple[list[str], list[str]]:
+    """Makes every slice file found a partition, and drops the partitions whose file is gone; returns both.
+
+    A dropped slice's tables stay in the lake unread, and count again if its file comes back.
+    """
+    found, known = world.raw.slices(), world.instance.get_dynamic_partitions("mpd_slice")
+    new = [name for name in found if name not in known]
+    gone = [name for name in known if name not in found]
     if new:
         world.instance.add_dynamic_partitions("mpd_slice", new)
-    return new
+    for name in gone:
+        world.instance.delete_dynamic_partition("mpd_slice", name)
+    return new, gone
+
+
+def forget(world: World, slice_name: str) -> None:
+    """Has every asset cut by slices make this slice again at the next filling, although nothing it reads changed."""
+    for name, making in MAKINGS.items():
+        if making.partitions is MPD_SLICES:
+            table = next(table for table in making.tables if table.path == name)
+            world.lake.outdate(table, slice_name)
 
 
 def _assets(stages: Sequence[str]) -> Iterator[tuple[str, Making]]:
@@ -95,13 +131,17 @@ def _assets(stages: Sequence[str]) -> Iterator[tuple[str, Making]]:
             yield ", ".join(table.path for table in making.tables), making
 
 
-def _is_done(world: World, making: Making, key: str) -> bool:
-    found = [world.lake.record(table, key) for table in making.tables]
+def _is_done(inputs: Inputs, making: Making, key: str, *, is_verifying: bool) -> bool:
+    lake = inputs.lake
+    found = [lake.record(table, key) for table in making.tables]
     records = [record for record in found if record]
-    if len(records) < len(found) or not is_current(making, records, world.lake, world.raw, world.profile):
+    if len(records) < len(found) or not inputs.are_current(making, records):
+        return False
+    is_there = lake.is_intact if is_verifying else lake.is_whole
+    if not all(is_there(table, key) for table in making.tables):
         return False
     partition = key if making.partitions else None
-    return all(_reported_version(world.instance, record.table, partition) == record.sha256 for record in records)
+    return all(_reported_version(inputs.instance, record.table, partition) == record.sha256 for record in records)
 
 
 def _reported_version(instance: dg.DagsterInstance, path: str, partition: str | None) -> str:
@@ -124,27 +164,30 @@ def _run(world: World, job: dg.JobDefinition, making: Making, block: list[str], 
         tags |= {"dagster/asset_partition_range_start": block[0], "dagster/asset_partition_range_end": block[-1]}
     result = job.execute_in_process(
         instance=world.instance,
-        asset_selection=[dg.AssetKey(table.path.split("/")) for table in making.tables],
+        asset_selection=[asset_key(table) for table in making.tables],
         partition_key=block[0] if making.partitions and len(block) == 1 else None,
         tags=tags,
-        run_config=QUIET,
+        run_config={
+            "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+            "resources": {
+                "lake": {"config": world.lake.model_dump()},
+                "raw": {"config": world.raw.model_dump()},
+                "profile": {"config": world.profile.model_dump()},
+            },
+        },
         raise_on_error=False,
     )
     return "" if result.success else _first_error(result)
 
 
 def _first_error(result: dg.ExecuteInProcessResult) -> str:
+    for check in result.get_asset_check_evaluations():
+        if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
+            figures = ", ".join(f"{name} {value.value}" for name, value in check.metadata.items())
+            return f"check {check.check_name} of {check.asset_key.to_user_string()} failed: {figures}"
     for event in result.filter_events(lambda event: event.is_step_failure):
         error = event.step_failure_data.error
         while error and error.cause:
             error = error.cause
         return error.message.strip().splitlines()[0] if error else "failed"
     return f"run {result.run_id} failed"
-
-
-def forget(world: World, slice_name: str) -> None:
-    """Has every asset cut by slices make this slice again at the next filling, although nothing it reads changed."""
-    for name, making in MAKINGS.items():
-        if making.partitions is MPD_SLICES:
-            table = next(table for table in making.tables if table.path == name)
-            world.lake.outdate(table, slice_name)

@@ -32,7 +32,9 @@ def make_home(home: Path) -> None:
     make.
     """
     if home.exists():
-        shutil.copyfile(TEMPLATE, home / DAGSTER_CONFIG_YAML_FILENAME)
+        written = home / f"{DAGSTER_CONFIG_YAML_FILENAME}-{uuid.uuid4().hex}"
+        shutil.copyfile(TEMPLATE, written)
+        written.replace(home / DAGSTER_CONFIG_YAML_FILENAME)
         return
     staged = home.with_name(f"{home.name}-{uuid.uuid4().hex}")
     staged.mkdir(parents=True)

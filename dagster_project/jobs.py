@@ -5,7 +5,8 @@ graph.
 import dagster as dg
 from pydantic import Field
 
-from dagster_project.filling import World, fill
+from dagster_project.filling import World, fill, only_filling
+from dagster_project.home import PROCESS_TAG, process_tag
 from dagster_project.stages import CORPUS, INDEX
 
 
@@ -19,16 +20,17 @@ class Filling(dg.Config):
 def _milestone(name: str, stages: tuple[str, ...], description: str) -> dg.JobDefinition:
     @dg.op(name=f"fill_{name}", required_resource_keys={"lake", "raw", "profile"}, description=description)
     def run(context: dg.OpExecutionContext, config: Filling) -> None:
+        context.instance.add_run_tags(context.run.run_id, {PROCESS_TAG: process_tag()})
         resources = context.resources
         world = World(context.instance, resources.lake, resources.raw, resources.profile)
         chosen = [stage for stage in stages if stage in config.stages]
         most = config.most_partitions or None
         errors = []
-        for step in fill(world, stages=chosen, most_partitions=most, tags={"music/filled_by": context.run.run_id}):
-            context.log.info(
-                f"{step.asset}: {step.made} of {step.partitions} partitions in {step.seconds:.1f} s {step.error}"
-            )
-            errors += [f"{step.asset}: {step.error}"] if step.error else []
+        with only_filling(world.lake, is_waiting=True):
+            for step in fill(world, stages=chosen, most_partitions=most, tags={"music/filled_by": context.run.run_id}):
+                made = f"{step.made} of {step.partitions} partitions in {step.seconds:.1f} s"
+                context.log.info(f"{step.asset}: {made} {step.error}")
+                errors += [f"{step.asset}: {step.error}"] if step.error else []
         if errors:
             raise dg.Failure(f"{len(errors)} assets were not filled; the first: {errors[0]}", allow_retries=False)
 

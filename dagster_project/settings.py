@@ -33,5 +33,9 @@ def settings(environment: Mapping[str, str] = os.environ) -> Settings:
     given = environment.get("MUSIC_RAW", "")
     raw = Path(given).expanduser().resolve() if given else data / "sample"
     name = f"lake-{raw.name}-{hashlib.sha256(str(raw).encode()).hexdigest()[:8]}" if given else "lake"
+    if "://" in environment.get("MUSIC_LAKE", ""):
+        raise ValueError(
+            f"MUSIC_LAKE={environment['MUSIC_LAKE']}: the lake must be a folder; object stores are not supported"
+        )
     lake = Path(environment.get("MUSIC_LAKE") or data / name).expanduser().resolve()
     return Settings(profile, raw, lake, lake / ".dagster", not given)

@@ -58,22 +58,27 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """The commit record of one partition. `sha256` is its content's hash and so its data version."""
+    """The commit record of one partition.
+
+    `sha256` is its content's hash and so its data version; `files_sha256` that of its bytes, the same for Parquet.
+    """
 
     table: str
     partition: str
     rows: int
     bytes: int
     sha256: str
+    files_sha256: str
     staged: str
     origin: Origin
 
 
 class Made(msgspec.Struct, frozen=True):
-    """What the builder of a folder says of it: rows, and a content hash where its files' bytes differ between runs."""
+    """What the builder of a folder says of it: rows, notes, and a content hash where its files' bytes differ by run."""
 
     rows: int
     sha256: str = ""
+    notes: dict[str, str | int | float] = {}
 
 
 class Lake(dg.ConfigurableResource[None]):
@@ -106,7 +111,7 @@ class Lake(dg.ConfigurableResource[None]):
             _remove(staged)
             raise
         size, sha256 = staged.stat().st_size, sha256_of_file(staged)
-        record = Record(table.path, partition, frame.height, size, sha256, staged.name, origin or Origin())
+        record = Record(table.path, partition, frame.height, size, sha256, sha256, staged.name, origin or Origin())
         return self._commit(table, record, attempt)
 
     def write_folder(
@@ -121,9 +126,11 @@ class Lake(dg.ConfigurableResource[None]):
         except BaseException:
             _remove(staged)
             raise
-        size = sum(path.stat().st_size for path in staged.rglob("*") if path.is_file())
-        sha256 = made.sha256 or sha256_of_folder(staged)
-        record = Record(table.path, WHOLE, made.rows, size, sha256, staged.name, origin or Origin())
+        files_sha256 = sha256_of_folder(staged)
+        sha256 = made.sha256 or files_sha256
+        origin = origin or Origin()
+        origin = replace(origin, notes={**origin.notes, **made.notes})
+        record = Record(table.path, WHOLE, made.rows, _size(staged), sha256, files_sha256, staged.name, origin)
         return self._commit(table, record, attempt)
 
     def outdate(self, table: Table, partition: str) -> None:
@@ -134,6 +141,13 @@ class Lake(dg.ConfigurableResource[None]):
                 outdated = replace(record, origin=replace(record.origin, code_version=""))
                 _replace_bytes(self._commit_path(table, partition, "json"), msgspec.json.encode(asdict(outdated)))
 
+    def is_intact(self, table: Table, partition: str) -> bool:
+        """Whether every byte of the partition is as it was committed; reads them all."""
+        record = self.record(table, partition)
+        if record is None or not self.is_whole(table, partition):
+            return False
+        return _bytes_sha256(self.path(table, partition)) == record.files_sha256
+
     def record(self, table: Table, partition: str = WHOLE) -> Record | None:
         """The commit record of the partition, or None if it was never committed."""
         path = self._commit_path(table, partition, "json")
@@ -143,39 +157,45 @@ class Lake(dg.ConfigurableResource[None]):
         """The committed partitions, sorted."""
         return sorted(path.stem for path in self._commits(table).glob("[!.]*.json"))
 
-    def version(self, table: Table, partition: str | None = None) -> str:
-        """Content version of one partition, or of the table as a whole; empty if nothing was committed."""
-        if partition is not None:
-            record = self.record(table, partition)
-            return record.sha256 if record else ""
-        records = [self.record(table, partition) for partition in self.partitions(table)]
-        return digest_of([(record.partition, record.sha256) for record in records if record])
+    def version(self, table: Table, partitions: str | Sequence[str] | None = None) -> str:
+        """Content version of one partition, of several, or of all committed ones; of a single one its own hash."""
+        keys = self._keys(table, partitions)
+        records = [record for key in keys if (record := self.record(table, key))]
+        if len(keys) == 1:
+            return records[0].sha256 if records else ""
+        return digest_of([(record.partition, record.sha256) for record in records])
+
+    def is_whole(self, table: Table, partition: str) -> bool:
+        """Whether the partition was committed and its bytes are there, by their number."""
+        record = self.record(table, partition)
+        if record is None:
+            return False
+        with self._locked(table):
+            self._settle(table, partition)
+        return _size(self.path(table, partition)) == record.bytes
 
     def file(self, table: Table, partition: str = WHOLE) -> Path:
-        """The committed file or folder of the partition, its hash checked once a process.
+        """The committed file or folder of the partition; a file's hash is checked once a process.
 
         Raises LakeError if the partition was not committed or its bytes changed since.
         """
         record = self.record(table, partition)
         if record is None:
             raise LakeError(f"{table.path}/{partition} is not in the lake {self.root}: materialize {table.path} first")
-        with self._locked(table):
-            self._settle(table, partition)
         path = self.path(table, partition)
-        if table.form == "parquet" and (
-            not path.exists() or _checked_sha256(path, path.stat().st_mtime_ns) != record.sha256
-        ):
-            raise LakeError(f"{path}: missing or changed since its commit ({record.sha256[:12]}): materialize it again")
+        is_whole = self.is_whole(table, partition)
+        if table.form == "parquet":
+            is_whole = is_whole and _file_sha256(path, path.stat().st_mtime_ns) == record.files_sha256
+        if not is_whole:
+            raise LakeError(f"{path}: missing or changed since its commit: materialize {table.path} again")
         return path
 
-    def files(self, table: Table) -> list[Path]:
-        """The committed files of all partitions, in order of partition."""
-        return [self.file(table, partition) for partition in self.partitions(table)]
-
-    def read(self, table: Table, partition: str | None = None, *, columns: Sequence[str] | None = None) -> pl.DataFrame:
-        """Rows of one partition, or of all committed ones in order of partition; no rows if there are none."""
-        files = self.files(table) if partition is None else [self.file(table, partition)]
+    def read(
+        self, table: Table, partitions: str | Sequence[str] | None = None, *, columns: Sequence[str] | None = None
+    ) -> pl.DataFrame:
+        """Rows of one partition, of several, or of all committed ones, in their order; no rows if there are none."""
         wanted = list(columns) if columns else None
+        files = [self.file(table, key) for key in self._keys(table, partitions)]
         frames = [pl.read_parquet(path, columns=wanted, glob=False) for path in files]
         frames = [frame for frame in frames if frame.height] or frames[:1]
         empty = table.empty()
@@ -190,6 +210,11 @@ class Lake(dg.ConfigurableResource[None]):
         stage = Path(self.root) / table.stage
         return stage / table.name if table.form == "folder" else stage / table.name / f"{partition}.parquet"
 
+    def _keys(self, table: Table, partitions: str | Sequence[str] | None) -> Sequence[str]:
+        if partitions is None:
+            return self.partitions(table)
+        return [partitions] if isinstance(partitions, str) else partitions
+
     def _commit(self, table: Table, record: Record, attempt: int) -> Record:
         with self._locked(table):
             newest = self._attempt(table, record.partition)
@@ -198,9 +223,10 @@ class Lake(dg.ConfigurableResource[None]):
                 raise LakeError(f"{table.path}/{record.partition}: attempt {attempt} was superseded by {newest}")
             self._settle(table, record.partition)
             old = self.record(table, record.partition)
-            if old and old.sha256 == record.sha256 and self.path(table, record.partition).exists():
-                _remove(self.path(table, record.partition).parent / record.staged)
-                record = replace(record, bytes=old.bytes, staged="")
+            path = self.path(table, record.partition)
+            if old and old.sha256 == record.sha256 and _bytes_sha256(path) == old.files_sha256:
+                _remove(path.parent / record.staged)
+                record = replace(record, bytes=old.bytes, files_sha256=old.files_sha256, staged="")
             if old != record:
                 _replace_bytes(self._commit_path(table, record.partition, "json"), msgspec.json.encode(asdict(record)))
             self._settle(table, record.partition)
@@ -249,8 +275,20 @@ def _stem(table: Table, partition: str) -> str:
 
 
 @lru_cache(maxsize=65_536)
-def _checked_sha256(path: Path, modified_ns: int) -> str:  # noqa: ARG001 - part of the cache's key
+def _file_sha256(path: Path, modified_ns: int) -> str:  # noqa: ARG001 - part of the cache's key
     return sha256_of_file(path)
+
+
+def _bytes_sha256(path: Path) -> str:
+    """Hash of a file or folder as it lies there; empty if it is gone."""
+    return sha256_of_folder(path) if path.is_dir() else sha256_of_file(path) if path.exists() else ""
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, or of the files of a folder; -1 if it is gone."""
+    if path.is_dir():
+        return sum(inside.stat().st_size for inside in path.rglob("*") if inside.is_file())
+    return path.stat().st_size if path.exists() else -1
 
 
 def _write_parquet(rows: pa.Table, path: Path) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 import dagster as dg
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 OVERRIDE_PREFIX = "MUSIC_"
 
@@ -120,10 +120,6 @@ class Shards(dg.Config):
     index_base: int = Field(
         default=0, ge=0, le=1, description="Number of the first code in a token; undefined in the paper"
     )
-    continuation_versions: int = Field(
-        default=2, ge=1, description="Random offsets a playlist; TalkPlay 4.3: two versions"
-    )
-    rows_per_file: int = Field(default=8192, ge=1, description="Rows of one Parquet file (our choice)")
     seed: int = Field(default=7, description="Seed of offsets and of the rows' order (our choice)")
 
 
@@ -164,7 +160,7 @@ PAPER = Profile(
     embeddings=Embeddings(item2vec_dimensions=128, item2vec_epochs=5, item2vec_min_appearances=1, item2vec_workers=8),
     tokens=Tokens(kmeans_k=1024, is_k_capped=False),
     conversations=Conversations(dialogues=5),
-    shards=Shards(vocabulary_size=32_768, rows_per_file=65_536),
+    shards=Shards(vocabulary_size=32_768),
 )
 PROFILES = {"embedded": EMBEDDED, "paper": PAPER}
 
@@ -184,8 +180,12 @@ def chosen_profile(environment: Mapping[str, str]) -> Profile:
             continue
         if section not in settings or field not in settings[section]:
             raise ValueError(f"{variable}: the profile has no field {section}.{field}; see resources/profile.py")
-        settings[section][field] = json.loads(value) if value.startswith("[") else value
-    return Profile(**settings)
+        settings[section][field] = value.strip("[] ").split(",") if value.startswith("[") else value
+    try:
+        return Profile(**settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{'.'.join(map(str, first['loc']))}={first['input']}: {first['msg']}") from error
 
 
 def settings_digest(section: dg.Config) -> str:

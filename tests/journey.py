@@ -25,17 +25,30 @@ def small_world(folder: Path) -> Path:
     return folder
 
 
-def environment(raw: Path, lake: Path) -> dict[str, str]:
-    """The environment of a run on that data and lake."""
+def environment(raw: Path, lake: Path, **settings: str) -> dict[str, str]:
+    """The environment of a run on that data and lake, with further settings."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MUSIC_", "DAGSTER_"))}
-    return {**inherited, **SETTINGS, "MUSIC_RAW": str(raw), "MUSIC_LAKE": str(lake), "PYTHONWARNINGS": "ignore"}
+    return {
+        **inherited,
+        **SETTINGS,
+        "MUSIC_RAW": str(raw),
+        "MUSIC_LAKE": str(lake),
+        "PYTHONWARNINGS": "ignore",
+        **settings,
+    }
 
 
-def run(raw: Path, lake: Path, *arguments: str) -> str:
+def run(raw: Path, lake: Path, *arguments: str, **settings: str) -> str:
     """`make run` on that data and lake; what it printed. Raises if it failed."""
     command = [sys.executable, "-m", "dagster_project.run", *arguments]
     done = subprocess.run(
-        command, env=environment(raw, lake), cwd=PROJECT, capture_output=True, text=True, timeout=300, check=False
+        command,
+        env=environment(raw, lake, **settings),
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     return done.stdout

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -11,11 +9,11 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from assets.catalog.tables import TRACKS
+from assets.catalog.tables import PLAYLIST_SPLITS, TRACKS
 from assets.conversations.tables import TURNS
 from assets.index.tables import TOKEN_INDEX
 from assets.making import MAKINGS
-from assets.sources.tables import PLAYLIST_TRACKS, PLAYLISTS
+from assets.sources.tables import PLAYLIST_TRACKS, PLAYLISTS, PLAYS
 from assets.tokens.tables import CODEBOOKS, TALKPLAY_TOKENS
 from dagster_project import definitions
 from resources.lake import Lake
@@ -34,6 +32,12 @@ def table_of(path: str):
     return next(table for table in MAKINGS[path].tables if table.path == path)
 
 
+def written(lake: Path) -> dict[Path, int]:
+    """When each file of a lake was written, Dagster's history left out."""
+    files = [path for path in lake.rglob("*") if path.is_file() and ".dagster" not in path.parts]
+    return {path: path.stat().st_mtime_ns for path in files if path.name != ".lock"}
+
+
 def printed(filled: Path) -> str:
     """What the run printed."""
     return (filled.parent / "printed.txt").read_text()
@@ -49,11 +53,11 @@ def test_every_table_is_made(filled: Path) -> None:
 
 def test_a_second_run_writes_nothing_and_says_so(journey: ModuleType, world: Path, filled: Path) -> None:
     """Running again leaves every file as it was."""
-    files = {path: path.stat().st_mtime_ns for path in filled.rglob("*.parquet")}
+    files = written(filled)
     before = versions(filled)
     assert "nothing was written" in journey.run(world, filled)
     assert versions(filled) == before
-    assert {path: path.stat().st_mtime_ns for path in filled.rglob("*.parquet")} == files
+    assert written(filled) == files
 
 
 def test_spoilt_input_ends_in_refused_rows(filled: Path) -> None:
@@ -172,23 +176,50 @@ def test_one_slice_again_changes_nothing_else(journey: ModuleType, world: Path, 
     assert versions(lake) == versions(filled)
 
 
-def test_dying_at_every_commit_ends_in_the_same_content(
+def test_a_removed_slice_and_damaged_files_are_mended(
     journey: ModuleType, world: Path, filled: Path, tmp_path: Path
 ) -> None:
-    """A filling that is killed after every single commit and started again ends as an undisturbed one."""
-    lake = tmp_path / "lake"
-    done = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("kill_sweep.py")), str(tmp_path / "deaths.txt")],
-        env={**journey.environment(world, lake), "PYTHONPATH": str(journey.PROJECT)},
-        cwd=journey.PROJECT,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-    assert int(done.stdout.split()[-1]) > len(MAKINGS)
+    """A slice whose file is gone leaves the corpus; lost and garbled parts are made again as they were."""
+    raw, lake = tmp_path / "raw", tmp_path / "lake"
+    shutil.copytree(world, raw)
+    shutil.copytree(filled, lake)
+    garbled = lake / "content/tags/shard_000.parquet"
+    garbled.write_bytes(garbled.read_bytes()[:-9] + b"?" * 9)
+    (lake / "content/captions/shard_001.parquet").unlink()
+    shutil.rmtree(lake / "shards/conversations")
+    journey.run(raw, lake, "--verify")
     assert versions(lake) == versions(filled)
+    assert garbled.read_bytes() == (filled / "content/tags/shard_000.parquet").read_bytes()
+    assert (lake / "shards/conversations/manifest.json").exists()
+
+    (raw / "mpd/mpd.slice.60-89.json").unlink()
+    journey.run(raw, lake)
+    playlists = Lake(root=str(lake)).read(PLAYLIST_SPLITS)
+    assert playlists["playlist_id"].max() == 59
+    assert "nothing was written" in journey.run(raw, lake)
+
+
+def test_other_counts_and_codes_recut_the_lake(journey: ModuleType, world: Path, filled: Path, tmp_path: Path) -> None:
+    """With other numbers of shards, buckets and codes the same lake is cut anew: no track twice, no old code left."""
+    lake = tmp_path / "lake"
+    shutil.copytree(filled, lake)
+    counts = {"MUSIC_PARTITIONS__TRACK_SHARDS": "1", "MUSIC_PARTITIONS__LISTENER_BUCKETS": "3"}
+    journey.run(world, lake, **counts, MUSIC_TOKENS__KMEANS_K="6")
+    old, new = Lake(root=str(filled)), Lake(root=str(lake))
+    buckets = [f"listeners_{number:03d}" for number in range(3)]
+    assert new.read(TRACKS, "shard_000").drop("shard").equals(old.read(TRACKS).drop("shard").sort("track_id"))
+    assert new.read(PLAYS, buckets).height == old.read(PLAYS).height
+    assert new.read(TALKPLAY_TOKENS, "shard_000").select("playlist", "audio").max_horizontal().max() <= 6
+    manifest = json.loads((lake / "shards/conversations/manifest.json").read_text())
+    assert manifest["vocabulary"]["codes"] == [6] * 5
+
+
+def test_no_published_data_gives_empty_tables(journey: ModuleType, tmp_path: Path) -> None:
+    """An empty folder of published data runs through the whole graph and ends in empty tables."""
+    (tmp_path / "raw").mkdir()
+    output = journey.run(tmp_path / "raw", tmp_path / "lake")
+    assert "partitions made" in output
+    assert Lake(root=str(tmp_path / "lake")).read(TALKPLAY_TOKENS).is_empty()
 
 
 def test_the_summary_counts_what_the_lake_holds(filled: Path) -> None:

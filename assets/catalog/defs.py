@@ -1,10 +1,16 @@
 """What Dagster sees of `catalog`."""
 
+import dagster as dg
+import polars as pl
+
 import sql
 from assets.catalog.tables import DATASET_TABLE, LOG_TRACKS, PLAYLIST_SPLITS, SESSIONS, TRACKS
+from assets.making import asset_key
 from assets.partitions import LISTENER_BUCKETS, TRACK_SHARDS
 from assets.sources.tables import PLAYLIST_TRACKS, PLAYLISTS, PLAYS, RELEASE_FACTS, SLICE_TRACKS
 from assets.work import Work, asset
+from resources.lake import Lake
+from resources.profile import Profile
 
 
 @asset(PLAYLIST_SPLITS, whole=[PLAYLISTS, PLAYLIST_TRACKS], kinds={"duckdb", "parquet"})
@@ -86,10 +92,12 @@ def sessions(work: Work) -> None:
         max_session_tracks=settings.max_session_tracks,
         min_listener_sessions=settings.min_listener_sessions,
     )
+    known = None
     for part in work:
         lengths = part.read(TRACKS, columns=["track_id", "duration_ms"])
         logged = part.read(LOG_TRACKS, columns=["track_key", "track_id", "plays"])
-        cut = cut_sessions(part.read(PLAYS), known_tracks(logged, lengths), rules=rules)
+        known = known or known_tracks(logged, lengths)
+        cut = cut_sessions(part.read(PLAYS), known, rules=rules)
         part.write({SESSIONS: cut}, notes={"sessions": cut["session_id"].n_unique()})
 
 
@@ -101,3 +109,17 @@ def dataset_table(work: Work) -> None:
     for part in work:
         table = sql.select("catalog/dataset_table", part.tables(PLAYLISTS, PLAYLIST_TRACKS, PLAYLIST_SPLITS))
         part.write({DATASET_TABLE: table}, notes={"TalkPlay Table 1": dataset_markdown(table)})
+
+
+@dg.asset_check(
+    asset=asset_key(PLAYLIST_SPLITS), description="The test side has the playlists that the profile asks for."
+)
+def test_side_is_full(lake: Lake, profile: Profile) -> dg.AssetCheckResult:
+    """Whether the last day had enough playlists; one playlist with a wrong date would make a last day of its own."""
+    found = lake.read(PLAYLIST_SPLITS).filter(pl.col("split") == "test").height
+    wanted = profile.catalog.test_playlists
+    return dg.AssetCheckResult(
+        passed=found >= wanted,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"test playlists": found, "wanted": wanted},
+    )

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from assets.sources.interned import Hashes, Ints, Longs, numbered, rows_among
+
 # P plays, S sessions
-Ints = npt.NDArray[np.int32]
-Longs = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
 US_PER_S = 1_000_000
@@ -55,7 +55,7 @@ class _Placed(NamedTuple):
 class KnownTracks(NamedTuple):
     """The log's distinct tracks, a row each."""
 
-    keys: pl.Series
+    key_hashes: Hashes
     track_ids: pl.Series
     codes: Ints  # the first row of the same track_id
     plays: Longs  # of the track_id, whatever its keys
@@ -65,15 +65,21 @@ class KnownTracks(NamedTuple):
 def known_tracks(log_tracks: pl.DataFrame, tracks: pl.DataFrame) -> KnownTracks:
     """The tracks of all plays, for any number of calls of `cut_sessions`.
 
-    log_tracks has track_key, track_id and plays; tracks has track_id and duration_ms.
+    log_tracks has track_key, track_id and plays; tracks has track_id and duration_ms. Texts are told apart by 64-bit
+    hashes, with the chances that `count_tracks` states.
     """
-    rows = log_tracks.select("track_key", "track_id", "plays").with_row_index("row")
-    known = rows.with_columns(
-        code=pl.col("row").min().over("track_id").cast(pl.Int32), plays=pl.col("plays").sum().over("track_id")
-    ).join(tracks.select("track_id", "duration_ms"), on="track_id", how="left", maintain_order="left")
-    durations_us = known["duration_ms"].cast(pl.Float64).replace(0, None).fill_null(float("nan")).to_numpy() * US_PER_MS
+    id_hashes = log_tracks["track_id"].hash().to_numpy()
+    codes, firsts = numbered(id_hashes)
+    plays = np.bincount(codes, weights=log_tracks["plays"].to_numpy()).astype(np.int64)
+    durations_ms = tracks["duration_ms"].cast(pl.Float64).replace(0, None).fill_null(float("nan")).to_numpy()
+    # One entry more, for the row -1 of ids that are missing.
+    durations_ms = np.append(durations_ms, np.nan)[rows_among(id_hashes, tracks["track_id"].hash().to_numpy())]
     return KnownTracks(
-        known["track_key"], known["track_id"], known["code"].to_numpy(), known["plays"].to_numpy(), durations_us
+        log_tracks["track_key"].hash().to_numpy(),
+        log_tracks["track_id"],
+        firsts[codes],
+        plays[codes],
+        durations_ms * US_PER_MS,
     )
 
 
@@ -87,7 +93,7 @@ def cut_sessions(plays: pl.DataFrame, known: KnownTracks, *, rules: SessionRules
         log.listener_codes_P, log.times_us_P, known.durations_us[log.track_codes_P], rules.gap_s
     )
     is_common_P = _is_common(log, known.plays, rules)
-    placed = _Placed(*_place(*log[:3], is_common_P, rules.gap_s, len(known.keys)))
+    placed = _Placed(*_place(*log[:3], is_common_P, rules.gap_s, len(known.codes)))
 
     listeners_S, numbers_S = _listeners_and_numbers(log, placed)
     is_long_S = np.bincount(placed.sessions_P[placed.sessions_P >= 0]) >= rules.min_session_tracks
@@ -114,13 +120,15 @@ def cut_sessions(plays: pl.DataFrame, known: KnownTracks, *, rules: SessionRules
 
 def _as_integers(plays: pl.DataFrame, known: KnownTracks) -> _Log:
     """The plays in order; a key that log_tracks lacks is an error."""
-    rows = _codes(plays["track_key"], known.keys)
-    if rows.null_count():
-        unknown = plays["track_key"].filter(rows.is_null())
+    rows_P = rows_among(plays["track_key"].hash().to_numpy(), known.key_hashes)
+    if (rows_P < 0).any():
+        unknown = plays["track_key"].filter(rows_P < 0)
         raise ValueError(f"log_tracks lacks {unknown.n_unique()} keys of the plays, the first being {unknown[0]}")
-    listener_ids = plays["listener_id"].unique().sort()
-    listener_codes_P = _codes(plays["listener_id"], listener_ids).to_numpy()
-    track_codes_P = known.codes[rows.to_numpy()]
+    runs = plays["listener_id"].rle().struct.unnest()
+    listener_ids = runs["value"].unique().sort()
+    codes = rows_among(runs["value"].hash().to_numpy(), listener_ids.hash().to_numpy())
+    listener_codes_P = np.repeat(codes, runs["len"].to_numpy())
+    track_codes_P = known.codes[rows_P]
     times_us_P = plays["played_at"].to_physical().to_numpy()
     keys_P = listener_codes_P.astype(np.int64) << 32 | plays["play_number"].to_numpy()
     if not (keys_P[1:] > keys_P[:-1]).all():
@@ -129,16 +137,7 @@ def _as_integers(plays: pl.DataFrame, known: KnownTracks) -> _Log:
     return _Log(listener_codes_P, times_us_P, track_codes_P, listener_ids)
 
 
-def _codes(values: pl.Series, distinct: pl.Series) -> pl.Series:
-    """The row of each value among the distinct ones, null where it is not there."""
-    hashes = distinct.hash()
-    if hashes.n_unique() == len(distinct):  # then integers tell them apart as well as texts
-        values, distinct = values.hash(), hashes
-    rows = pl.DataFrame({"value": distinct, "row": np.arange(len(distinct), dtype=np.int32)})
-    return values.to_frame("value").join(rows, on="value", how="left", maintain_order="left")["row"]
-
-
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _completions(listener_codes_P, times_us_P, durations_us_P, gap_s):  # type: ignore[no-untyped-def]
     """The share of each track heard before the next play; NaN before a pause and where the length is unknown."""
     completions_P = np.full(len(times_us_P), np.nan, np.float32)
@@ -158,7 +157,7 @@ def _is_common(log: _Log, track_plays: Longs, rules: SessionRules) -> Flags:
     return is_common
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _place(listener_codes_P, times_us_P, track_codes_P, is_common_P, gap_s, tracks):  # type: ignore[no-untyped-def]
     """The session of each play, counted over all listeners, and its place there; -1 for what no session holds.
 

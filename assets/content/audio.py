@@ -21,8 +21,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from assets.catalog.identity import normalised
 from assets.content.tables import AUDIO_FILES
+from assets.sources.identity import normalised
 from resources.refusals import Refusal, refused_frame
 from resources.transcriber import open_inside
 

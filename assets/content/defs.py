@@ -86,7 +86,8 @@ def tags(work: Work) -> None:
         names = sql.select("content/playlist_names", tables) if names is None else names
         tracks = part.read(TRACKS)
         of_shard = names.join(tracks.select("track_id"), on="track_id", how="semi")
-        tagged = semantic_tags(tracks, part.read(TRACK_FACTS), of_shard)
+        least = work.profile.content.min_name_playlists
+        tagged = semantic_tags(tracks, part.read(TRACK_FACTS), of_shard, least_playlists=least)
         counts = dict(tagged.group_by("status").len().sort("status").iter_rows())
         part.write({TAGS: tagged}, notes=counts)
 

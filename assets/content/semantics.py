@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import polars as pl
 
-from assets.catalog.identity import normalised
 from assets.content.audio import samples_of
 from assets.content.tables import CAPTIONS
+from assets.sources.identity import normalised
 from resources.captioner import Captioner, Heard
 from resources.refusals import Refusal, refused_frame
 
@@ -34,7 +34,13 @@ class Captions(NamedTuple):
     refused: pl.DataFrame
 
 
-def semantic_tags(tracks: pl.DataFrame, track_facts: pl.DataFrame, names_by_track: pl.DataFrame) -> pl.DataFrame:
+def semantic_tags(
+    tracks: pl.DataFrame,
+    track_facts: pl.DataFrame,
+    names_by_track: pl.DataFrame,
+    *,
+    least_playlists: int = LEAST_PLAYLISTS,
+) -> pl.DataFrame:
     """Rows of content/tags: from track facts by URI, else by artist and title, else from playlist names.
 
     tracks has track_id, track_uri, artist, title. names_by_track has one row (track_id, name) per training playlist and
@@ -48,7 +54,7 @@ def semantic_tags(tracks: pl.DataFrame, track_facts: pl.DataFrame, names_by_trac
         _with_name_key(tracks)
         .join(by_uri.select("track_uri", by_uri="tags"), on="track_uri", how="left")
         .join(by_name.select("name_key", by_name="tags"), on="name_key", how="left")
-        .join(_names_as_tags(names_by_track), on="track_id", how="left")
+        .join(_names_as_tags(names_by_track, least_playlists), on="track_id", how="left")
         .with_columns(facts=pl.coalesce("by_uri", "by_name"))
         .select(
             "track_id",
@@ -107,8 +113,8 @@ def _with_name_key(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(pl.Series("name_key", keys, dtype=pl.String))
 
 
-def _names_as_tags(names_by_track: pl.DataFrame) -> pl.DataFrame:
-    """(track_id, by_playlists): the names that at least two playlists share, most frequent first, ties by name."""
+def _names_as_tags(names_by_track: pl.DataFrame, least_playlists: int) -> pl.DataFrame:
+    """(track_id, by_playlists): the names that enough playlists share, most frequent first, ties by name."""
     name = pl.col("name").str.to_lowercase().str.replace_all(PLAYLIST_PUNCTUATION, " ")
     name = name.str.replace_all(r"\s+", " ").str.strip_chars()
     return (
@@ -117,7 +123,7 @@ def _names_as_tags(names_by_track: pl.DataFrame) -> pl.DataFrame:
         .filter(~pl.col("name").str.contains(ABOUT_THE_LISTENER))
         .group_by("track_id", "name")
         .agg(playlists=pl.len())
-        .filter(pl.col("playlists") >= LEAST_PLAYLISTS)
+        .filter(pl.col("playlists") >= least_playlists)
         .sort("track_id", "playlists", "name", descending=[False, True, False])
         .group_by("track_id", maintain_order=True)
         .agg(by_playlists=pl.col("name").head(MOST_TAGS))

@@ -93,7 +93,9 @@ def lyrics_vectors(work: Work) -> None:
         _write(part, WORDS, encode_documents(lyrics_documents(part.read(LYRICS)), encoder))
 
 
-@asset(AUDIO, same=[AUDIO_FILES, RECORDINGS], partitions=TRACK_SHARDS, kinds={"librosa", "parquet"}, pool="gpu")
+@asset(
+    AUDIO, same=[AUDIO_FILES, RECORDINGS], partitions=TRACK_SHARDS, sections=["content"], kinds={"librosa"}, pool="gpu"
+)
 def audio_vectors(work: Work) -> None:
     """The recording of each track, as a vector by the profile's audio encoder; null where there is none."""
     from assets.embeddings.audio import encode_recordings

@@ -27,6 +27,7 @@ SAMPLE_TRACKS = 200  # of the check, spread over the index
 @asset(
     TOKEN_INDEX,
     whole=[TALKPLAY_TOKENS, CODEBOOKS, *VECTORS.values()],
+    sections=["tokens"],
     kinds={"lancedb"},
     pool="lancedb",
 )

@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from assets.shards.tokenizer import ExpandedTokenizer
 
 LEAST_FILL = 0.995
+PACKING_FIGURES = ("rows", "fewest_rows", "sequences", "tokens", "labelled_tokens", "fill")
 
 
-@asset(TOKENIZER, whole=[TURNS], kinds={"huggingface"})
+@asset(TOKENIZER, whole=[TURNS], sections=["tokens"], kinds={"huggingface"})
 def tokenizer(work: Work) -> None:
     """The tokenizer of the shards, which `AutoTokenizer.from_pretrained` opens: words, chat roles and music tokens.
 
@@ -44,7 +45,8 @@ def tokenizer(work: Work) -> None:
         if settings.tokenizer:
             from transformers import AutoTokenizer
 
-            words = AutoTokenizer.from_pretrained(settings.tokenizer, local_files_only=True, trust_remote_code=False)
+            folder = part.outside(settings.tokenizer)
+            words = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
         else:
             words = train_tokenizer([*turns["query"], *turns["response"]], vocabulary_size=settings.vocabulary_size)
         expanded = expand_tokenizer(words, vocabulary)
@@ -152,7 +154,6 @@ def _write(
     if len(hashes) > 1:
         raise ValueError(f"tokens of {len(hashes)} codebook versions: materialize tokens/talkplay_tokens first")
     settings = work.profile.shards
-    notes: dict[str, str | float] = {}
 
     def build(folder: Path) -> Made:
         manifest = write_shards(
@@ -165,9 +166,10 @@ def _write(
             context_length=settings.context_length,
             seed=settings.seed,
         )
-        return Made(rows=sum(statistics.rows for statistics in manifest.splits.values()))
+        notes: dict[str, str | int | float] = {}
+        for split, packed in manifest.splits.items():
+            figures = {name: getattr(packed, name) for name in PACKING_FIGURES}
+            notes |= {f"{split} {name}": figure for name, figure in {**packed.sources, **figures}.items()}
+        return Made(rows=sum(packed.rows for packed in manifest.splits.values()), notes=notes)
 
-    refused = concat_refused(built["train"].refused, built["test"].refused)
-    for split, sequences in built.items():
-        notes |= {f"{split} {name}": count for name, count in sequences.sources.items()}
-    part.write_folder(table, build, refused, notes=notes)
+    part.write_folder(table, build, concat_refused(built["train"].refused, built["test"].refused))

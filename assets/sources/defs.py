@@ -1,6 +1,8 @@
 """What Dagster sees of `sources`."""
 
 from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from assets.partitions import LISTENER_BUCKETS, MPD_SLICES
 from assets.sources.tables import (
@@ -15,8 +17,12 @@ from assets.sources.tables import (
 )
 from assets.work import Work, asset
 
+if TYPE_CHECKING:
+    from assets.sources.facts import Facts
+
 LOG_FILES = "userid-timestamp-*.tsv"
 PROFILE_FILE = "userid-profile.tsv"
+NO_FOLDER = "{} is not there: the table is empty"
 
 
 @asset(PLAYLISTS, PLAYLIST_TRACKS, SLICE_TRACKS, partitions=MPD_SLICES, kinds={"json", "parquet"}, parts_per_run=50)
@@ -68,7 +74,7 @@ def listening_log(work: Work) -> None:
         path = profile if profile.exists() else None
         listeners, unread = read_listeners(path, bucket.plays, bucket=bucket.bucket, bucket_of=named_bucket)
         refused = concat_refused(bucket.refused, unread)
-        notes = {"lines": bucket.lines}
+        notes = {"lines": bucket.lines} if work.raw.lastfm.is_dir() else {"note": NO_FOLDER.format(work.raw.lastfm)}
         parts[bucket.bucket].write({PLAYS: bucket.plays, LISTENERS: listeners}, refused, notes=notes)
 
 
@@ -80,7 +86,7 @@ def artist_facts(work: Work) -> None:
     for part in work:
         path = part.raw(work.raw.facts / "artists.jsonl")
         facts = read_artists(path.read_bytes() if path.exists() else b"", work.raw.relative(path))
-        part.write({ARTIST_FACTS: facts.rows}, facts.refused, notes=facts.unknown_fields)
+        part.write({ARTIST_FACTS: facts.rows}, facts.refused, notes=_facts_notes(path, facts))
 
 
 @asset(RELEASE_FACTS, kinds={"json", "parquet"})
@@ -91,7 +97,7 @@ def release_facts(work: Work) -> None:
     for part in work:
         path = part.raw(work.raw.facts / "releases.jsonl")
         facts = read_releases(path.read_bytes() if path.exists() else b"", work.raw.relative(path))
-        part.write({RELEASE_FACTS: facts.rows}, facts.refused, notes=facts.unknown_fields)
+        part.write({RELEASE_FACTS: facts.rows}, facts.refused, notes=_facts_notes(path, facts))
 
 
 @asset(TRACK_FACTS, kinds={"json", "parquet"})
@@ -102,4 +108,9 @@ def track_facts(work: Work) -> None:
     for part in work:
         path = part.raw(work.raw.facts / "tracks.jsonl")
         facts = read_tracks(path.read_bytes() if path.exists() else b"", work.raw.relative(path))
-        part.write({TRACK_FACTS: facts.rows}, facts.refused, notes=facts.unknown_fields)
+        part.write({TRACK_FACTS: facts.rows}, facts.refused, notes=_facts_notes(path, facts))
+
+
+def _facts_notes(path: Path, facts: "Facts") -> dict[str, str | int | float]:
+    unknown = {f"lines with the unknown field {name}": lines for name, lines in facts.unknown_fields.items()}
+    return {**unknown} if path.exists() else {"note": NO_FOLDER.format(path)}

@@ -16,11 +16,13 @@ APOSTROPHES = str.maketrans(dict.fromkeys("'’‘ʼ`´＇"))
 LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i", "ħ": "h"})
 # Diacritics of Latin, Greek and Cyrillic; the marks of other scripts are letters in all but name.
 ACCENTS = re.compile("[\u0300-\u036f]")
-ASCII_GAPS = re.compile("[^a-z0-9]+")
+ASCII_GAPS = bytes(code if chr(code).isalnum() else ord(" ") for code in range(256))
 BRACKETS = re.compile(r"[(\[{]([^()\[\]{}]*)[)\]}]")
 DASH = re.compile(r"\s+[-–—]+\s+")
-GUESTS = re.compile(r"\s(?:feat\.?|ft\.|featuring)\s.*?(?=\s[-–—]+\s|$)")
-PARTS = re.compile(r"[(\[{]|\s[-–—]|\sf(?:t|eat)")  # anything that the patterns above may find
+GUESTS = re.compile(r" (?:feat\.?|ft\.|featuring)\s.*?(?=\s[-–—]+\s|$)")
+# Without these, none of the patterns above finds anything.
+GUEST_STARTS = (" fea", " ft")
+PART_MARKS = frozenset("([{-–—")
 GUEST_PARTS = ("feat ", "ft ", "featuring ", "with ")
 FIELD_GAP = "\x1f"
 YEAR = re.compile(r"(?:19|20)\d\d$")
@@ -32,23 +34,10 @@ SAME_RECORDING = REMASTERED | {
 }
 OTHER_RECORDING = {
     *("acapella", "acoustic", "alternate", "alternative", "bbc", "bootleg", "cappella", "concert", "cover", "covered"),
-    *(
-        "demo",
-        "dub",
-        "edit",
-        "edited",
-        "extended",
-        "instrumental",
-        "karaoke",
-        "live",
-        "mashup",
-        "medley",
-        "mix",
-        "mono",
-    ),
-    *("nightcore", "orchestral", "piano", "radio", "rehearsal", "remake", "remix", "remixed", "reprise", "rerecorded"),
-    *("reverb", "rework", "reworked", "rmx", "session", "sessions", "single", "slowed", "stereo", "take", "tribute"),
-    *("unplugged", "unreleased", "version", "vip"),
+    *("demo", "dub", "edit", "edited", "extended", "instrumental", "karaoke", "live", "mashup", "medley", "mix"),
+    *("mono", "nightcore", "orchestral", "piano", "radio", "rehearsal", "remake", "remix", "remixed", "reprise"),
+    *("rerecorded", "reverb", "rework", "reworked", "rmx", "session", "sessions", "single", "slowed", "stereo"),
+    *("take", "tribute", "unplugged", "unreleased", "version", "vip"),
 }
 
 
@@ -69,7 +58,10 @@ def normalised(text: str) -> str:
 
 def artist_form(artist: str) -> str:
     """The artist normalised, without guests and a leading `the`."""
-    return _joined(GUESTS.sub("", _folded(artist))).removeprefix("the ")
+    folded = _folded(artist)
+    if _may_have_guests(folded):
+        folded = GUESTS.sub("", folded)
+    return _joined(folded).removeprefix("the ")
 
 
 def title_form(title: str) -> TitleForm:
@@ -79,7 +71,7 @@ def title_form(title: str) -> TitleForm:
     TitleForm(title='song', version='live at the hall')
     """
     folded = _folded(title)
-    if not PARTS.search(folded):
+    if PART_MARKS.isdisjoint(folded) and not _may_have_guests(folded):
         return TitleForm(_joined(folded), "")
     versions: list[str] = []
 
@@ -116,7 +108,7 @@ def buckets_of(ids: pl.Series, count: int) -> pl.Series:
     """`bucket_of` of each id, computed once for each distinct one; int32."""
     distinct = ids.unique()
     places = pl.Series([bucket_of(id_, count) for id_ in distinct], dtype=pl.Int32)
-    return ids.replace_strict(distinct, places, return_dtype=pl.Int32)
+    return ids.replace_strict(distinct, places, return_dtype=pl.Int32).cast(pl.Int32)
 
 
 def _folded(text: str) -> str:
@@ -130,6 +122,10 @@ def _folded(text: str) -> str:
     return text.translate(APOSTROPHES).lower().replace("&", " and ")
 
 
+def _may_have_guests(folded: str) -> bool:
+    return GUEST_STARTS[0] in folded or GUEST_STARTS[1] in folded
+
+
 def _joined(folded: str) -> str:
     """The words, or the text as it is where it has none."""
     return _words(folded) or " ".join(folded.split())
@@ -137,7 +133,7 @@ def _joined(folded: str) -> str:
 
 def _words(folded: str) -> str:
     if folded.isascii():
-        return ASCII_GAPS.sub(" ", folded).strip()
+        return b" ".join(folded.encode().translate(ASCII_GAPS).split()).decode()
     letters = (char if char.isalnum() or unicodedata.category(char)[0] == "M" else " " for char in folded)
     return " ".join("".join(letters).split())
 

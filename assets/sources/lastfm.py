@@ -161,7 +161,7 @@ def _day(text: str) -> date | None:
 
 def _listeners(texts: pa.LargeBinaryArray) -> pl.DataFrame:
     ids, is_utf8 = decoded(texts)
-    return pl.DataFrame({"listener_id": ids, "is_utf8": is_utf8}).select(
+    return pl.DataFrame({"listener_id": pl.from_arrow(ids), "is_utf8": is_utf8}).select(
         "listener_id",
         pl.when(~pl.col("is_utf8"))
         .then(NOT_UTF8)

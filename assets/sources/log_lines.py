@@ -3,9 +3,9 @@
 A line is a listener, a timestamp and names, a tab between them; what the names are is not known here.
 """
 
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from os import SEEK_CUR
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,18 +14,36 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from assets.sources.interned import ONE, Bytes, Ints, Longs, Spans, Texts, hash_of
+from assets.sources.interned import (
+    BYTE_BITS,
+    ONE,
+    WORD_BYTES,
+    Bytes,
+    Ints,
+    Longs,
+    Spans,
+    Texts,
+    finished,
+    hash_of,
+    mixed,
+    word,
+)
 
 # B bytes
 
 PIECE_BYTES = 2 * 2**20  # larger pieces only touch more fresh pages
 LINE_BYTES = 16 * PIECE_BYTES  # no line of a log is near it
-PIECES_AHEAD = 2
 NO_TIME = np.iinfo(np.int64).min
 NO_NAMES = -1
 TAB, LINE_FEED, CARRIAGE_RETURN = 9, 10, 13
-ZERO, NINE = 48, 57
-TIME_PATTERN = np.frombuffer(b"0000-00-00T00:00:00Z", np.uint8)
+ZERO = 48
+EACH_BYTE = np.uint64(0x0101010101010101)
+TIME_PATTERN = b"0000-00-00T00:00:00Z"
+TIME_BYTES = len(TIME_PATTERN)
+TIME_STARTS = np.array([0, 8, TIME_BYTES - 8], np.uint64)
+TIME_WORDS = np.array([int.from_bytes(TIME_PATTERN[start : start + 8], "little") for start in TIME_STARTS], np.uint64)
+SLACK_PATTERN = bytes(0x10 - 10 if byte == ZERO else 0x10 - 1 for byte in TIME_PATTERN)
+TIME_SLACKS = np.array([int.from_bytes(SLACK_PATTERN[start : start + 8], "little") for start in TIME_STARTS], np.uint64)
 DAYS_BEFORE_MONTH = np.array([0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365])
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
@@ -79,93 +97,120 @@ class _Piece(NamedTuple):
 
 
 def _marked(path: Path) -> Iterator[_Piece]:
-    """The pieces of the file; the next ones are marked while the caller works on one."""
-    with ThreadPoolExecutor(PIECES_AHEAD) as threads:
-        ahead: deque[Future[_Piece]] = deque()
-        for bytes_B in _pieces(path):
-            ahead.append(threads.submit(_mark, bytes_B))
-            if len(ahead) > PIECES_AHEAD:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
+    """The pieces of the file; the next one is read and marked while the caller works on one."""
+    pieces = map(_mark, _pieces(path))
+    with ThreadPoolExecutor(1) as thread:
+        ahead = thread.submit(next, pieces, None)
+        while piece := ahead.result():
+            ahead = thread.submit(next, pieces, None)
+            yield piece
 
 
 def _pieces(path: Path) -> Iterator[Bytes]:
     """The file in pieces of whole lines, each ending in a line feed, without a byte order mark."""
     before = path.stat()
-    rest = b""
     with path.open("rb") as file:
         head = file.read(len(BYTE_ORDER_MARK))
         if head.startswith(UTF16_MARKS):
             raise ValueError(f"{path}: encoded in UTF-16; expected UTF-8: convert it, for example with iconv")
-        rest = b"" if head == BYTE_ORDER_MARK else head
-        while block := file.read(PIECE_BYTES):
+        file.seek(len(head) if head == BYTE_ORDER_MARK else 0)
+        size = PIECE_BYTES
+        while block := file.read(size):
             end = block.rfind(b"\n") + 1
             if end:
-                yield np.frombuffer(b"".join((rest, memoryview(block)[:end])), np.uint8)
-                rest = block[end:]
+                yield np.frombuffer(block, np.uint8, count=end)
+                size = PIECE_BYTES
+            elif len(block) < size:
+                yield np.frombuffer(block + b"\n", np.uint8)
+                break
+            elif size > LINE_BYTES:
+                raise ValueError(f"{path}: more than {LINE_BYTES} bytes without an end of line; expected a line a play")
             else:
-                rest += block
-            if len(rest) > LINE_BYTES:
-                raise ValueError(f"{path}: {len(rest)} bytes without an end of line; expected a line per play")
-    if rest:
-        yield np.frombuffer(rest if rest.endswith(b"\n") else rest + b"\n", np.uint8)
+                size *= 2
+            file.seek(end - len(block), SEEK_CUR)
     after = path.stat()
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise ValueError(f"{path}: changed while it was read; expected a finished file: read it again")
 
 
 def _mark(bytes_B: Bytes) -> _Piece:
-    ends = np.flatnonzero(bytes_B == LINE_FEED)
+    rows = np.count_nonzero(bytes_B == LINE_FEED)
     listeners, names = (
-        Spans(np.empty_like(ends), np.empty_like(ends), np.empty(len(ends), np.uint64)) for _ in range(2)
+        Spans(np.empty(rows, np.int64), np.empty(rows, np.int64), np.empty(rows, np.uint64)) for _ in range(2)
     )
-    times_s, has_names = np.empty_like(ends), np.empty(len(ends), np.bool_)
-    _mark_lines(bytes_B, ends, listeners, names, times_s, has_names)
+    times_s, has_names = np.empty(rows, np.int64), np.empty(rows, np.bool_)
+    _mark_lines(bytes_B, listeners, names, times_s, has_names)
     return _Piece(bytes_B, listeners, names, times_s, has_names)
 
 
 @numba.njit(cache=True, nogil=True)
-def _mark_lines(bytes_B, ends, listeners, names, times_s, has_names):  # type: ignore[no-untyped-def]
+def _mark_lines(bytes_B, listeners, names, times_s, has_names):  # type: ignore[no-untyped-def]
     start = 0
-    for row in range(len(ends)):
-        end = ends[row]
-        last = end - 1 if end > start and bytes_B[end - 1] == CARRIAGE_RETURN else end
-        first = _next_tab(bytes_B, start, last)
-        second = _next_tab(bytes_B, min(first + 1, last), last)
+    for row in range(len(times_s)):
+        first = _field_end(bytes_B, start)
+        second, time_s = first + 1 + TIME_BYTES, NO_TIME
+        if bytes_B[first] == TAB and second < len(bytes_B) and bytes_B[second] == TAB:
+            time_s = _epoch_s(bytes_B, first + 1)
+        if time_s == NO_TIME:
+            second = first if bytes_B[first] == LINE_FEED else _field_end(bytes_B, first + 1)
+        has_names[row] = bytes_B[second] == TAB
+        end, hashed = _line_end_and_hash(bytes_B, second + has_names[row])
+        last = end
+        if end > start and bytes_B[end - 1] == CARRIAGE_RETURN:
+            last = end - 1
+            hashed = hash_of(bytes_B, min(second + 1, last), last)
+        first = min(first, last)
+        times_s[row] = time_s
         listeners.starts[row], listeners.ends[row] = start, first
         listeners.hashes[row] = hash_of(bytes_B, start, first)
-        times_s[row] = _epoch_s(bytes_B, first + 1, second)
-        has_names[row] = second < last
-        names.starts[row], names.ends[row] = min(second + 1, last), last
-        names.hashes[row] = hash_of(bytes_B, names.starts[row], last)
+        names.starts[row], names.ends[row], names.hashes[row] = min(second + 1, last), last, hashed
         start = end + 1
 
 
 @numba.njit(cache=True)
-def _next_tab(bytes_B, start, end):  # type: ignore[no-untyped-def]
-    place, stop = np.uint64(start), np.uint64(end)
-    while place < stop and bytes_B[place] != TAB:
+def _field_end(bytes_B, start):  # type: ignore[no-untyped-def]
+    place = np.uint64(start)
+    while bytes_B[place] != TAB and bytes_B[place] != LINE_FEED:
         place += ONE
     return np.int64(place)
 
 
 @numba.njit(cache=True)
-def _epoch_s(bytes_B, start, end):  # type: ignore[no-untyped-def]
+def _line_end_and_hash(bytes_B, start):  # type: ignore[no-untyped-def]
+    """Where the line ends, and `hash_of` what stands before, in one reading."""
+    place, hashed, rest = np.uint64(start), np.uint64(0), np.uint64(0)
+    while place + WORD_BYTES <= np.uint64(len(bytes_B)):
+        read = word(bytes_B, place)
+        # Zero bytes, found by the borrow of a subtraction, are line feeds; the lowest of them is marked right.
+        differs = read ^ (EACH_BYTE * np.uint64(LINE_FEED))
+        marks = (differs - EACH_BYTE) & ~differs & (EACH_BYTE << np.uint64(7))
+        if marks:
+            before = ((marks & (~marks + ONE)) >> np.uint64(7)) - ONE
+            place += ((before & EACH_BYTE) * EACH_BYTE) >> np.uint64(56)
+            return np.int64(place), finished(hashed, read & before, place - np.uint64(start))
+        hashed = mixed(hashed, read)
+        place += WORD_BYTES
+    shift = np.uint64(0)
+    while bytes_B[place] != LINE_FEED:
+        rest |= np.uint64(bytes_B[place]) << shift
+        shift += BYTE_BITS
+        place += ONE
+    return np.int64(place), finished(hashed, rest, place - np.uint64(start))
+
+
+@numba.njit(cache=True)
+def _epoch_s(bytes_B, start):  # type: ignore[no-untyped-def]
     """Seconds since 1970 of a time written exactly like TIME_PATTERN; NO_TIME for anything else."""
-    if end - start != len(TIME_PATTERN):
-        return NO_TIME
-    for place in range(len(TIME_PATTERN)):
-        seen, wanted = bytes_B[start + place], TIME_PATTERN[place]
-        if seen != wanted and not (wanted == ZERO and ZERO <= seen <= NINE):
+    start = np.uint64(start)
+    for part in range(len(TIME_STARTS)):
+        # Digits become 0-9, the rest 0; what is more reaches the upper half of its byte by the slack, or is there.
+        differs = word(bytes_B, start + TIME_STARTS[part]) ^ TIME_WORDS[part]
+        if (differs | differs + TIME_SLACKS[part]) & (EACH_BYTE * np.uint64(0xF0)):
             return NO_TIME
-    year = 100 * _two_digits(bytes_B, start) + _two_digits(bytes_B, start + 2)
-    month, day = _two_digits(bytes_B, start + 5), _two_digits(bytes_B, start + 8)
-    hour, minute, second = (
-        _two_digits(bytes_B, start + 11),
-        _two_digits(bytes_B, start + 14),
-        _two_digits(bytes_B, start + 17),
-    )
+    year = 100 * _two_digits(bytes_B, start) + _two_digits(bytes_B, start + np.uint64(2))
+    month, day = _two_digits(bytes_B, start + np.uint64(5)), _two_digits(bytes_B, start + np.uint64(8))
+    hour, minute = _two_digits(bytes_B, start + np.uint64(11)), _two_digits(bytes_B, start + np.uint64(14))
+    second = _two_digits(bytes_B, start + np.uint64(17))
     is_leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
     if not (1 <= month <= 12 and day >= 1 and hour < 24 and minute < 60 and second < 60 and year > 0):
         return NO_TIME
@@ -178,4 +223,4 @@ def _epoch_s(bytes_B, start, end):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, inline="always")
 def _two_digits(bytes_B, start):  # type: ignore[no-untyped-def]
-    return np.int64(10) * (bytes_B[start] - ZERO) + (bytes_B[start + 1] - ZERO)
+    return np.int64(10) * (bytes_B[start] - ZERO) + (bytes_B[start + ONE] - ZERO)

@@ -56,7 +56,8 @@ def fit_codebook(vectors: pl.DataFrame, *, modality: str, settings: Tokens) -> C
         codebook_hash=pl.lit(content),
     )
     notes = {"vectors": len(vectors_ND), "codes": k, "inertia": fitted.inertia, "iterations": fitted.iterations}
-    return Codebook(frame, {**notes, "distinct vectors": distinct, "revived codes": fitted.revived})
+    wanted = {"codes wanted": settings.kmeans_k} if k < settings.kmeans_k else {}
+    return Codebook(frame, {**notes, **wanted, "distinct vectors": distinct, "revived codes": fitted.revived})
 
 
 def use_of(codebook: pl.DataFrame) -> CodebookUse:

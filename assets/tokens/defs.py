@@ -47,20 +47,15 @@ def codebook_use(lake: Lake, profile: Profile) -> dg.AssetCheckResult:
     from assets.tokens.codebooks import use_of
 
     rows = lake.read(CODEBOOKS, columns=["modality", "code", "tracks"])
-    uses = {str(modality): use_of(codes) for (modality,), codes in rows.group_by("modality")}
+    uses = {
+        str(modality): use_of(codes)
+        for (modality,), codes in rows.sort("modality").group_by("modality", maintain_order=True)
+    }
+    shares = {f"{modality}: share of codes used": round(use.share_used, 4) for modality, use in uses.items()}
     return dg.AssetCheckResult(
         passed=all(use.share_used >= profile.tokens.min_use for use in uses.values()),
         severity=dg.AssetCheckSeverity.WARN,
-        metadata={
-            "by modality": dg.MetadataValue.table(
-                [
-                    dg.TableRecord(
-                        {"modality": name, "use": round(use.share_used, 4), "perplexity": round(use.perplexity, 1)}
-                    )
-                    for name, use in sorted(uses.items())
-                ]
-            )
-        },
+        metadata={**shares, **{f"{modality}: perplexity": round(use.perplexity, 1) for modality, use in uses.items()}},
     )
 
 
@@ -74,7 +69,8 @@ def one_codebook_version(lake: Lake) -> dg.AssetCheckResult:
     from assets.tokens.codebooks import codebook_hash
 
     present = codebook_hash(lake.read(CODEBOOKS, columns=["modality", "codebook_hash"]))
-    hashes = lake.read(TALKPLAY_TOKENS, columns=["codebook_hash"])["codebook_hash"]
+    shards = TRACK_SHARDS.get_partition_keys()
+    hashes = lake.read(TALKPLAY_TOKENS, shards, columns=["codebook_hash"])["codebook_hash"]
     older = hashes.filter(hashes != present)
     return dg.AssetCheckResult(
         passed=older.is_empty(), metadata={"present": present, "tracks with older codes": older.len()}

@@ -56,11 +56,11 @@ def test_times_are_those_of_the_calendar(tmp_path_factory: pytest.TempPathFactor
 def test_lines_without_fields_keep_their_bytes(tmp_path: Path) -> None:
     """What has no time or no names is coded so, and kept."""
     path = tmp_path / "log.tsv"
-    path.write_bytes(b"l\t2008-05-04T10:00:00Z\tn\nl\tx\tn\nalone\n")
+    path.write_bytes(b"l\t2008-05-04T10:00:00Z\tn\nl\tx\tn\nalone\n2008-05-04T10:00:00Z\tn\n")
     lines = read_lines([path])
-    assert lines.times_s.tolist()[1:] == [NO_TIME, NO_TIME]
-    assert lines.name_codes.tolist() == [0, 0, NO_NAMES]
-    assert lines.broken == {1: b"l\tx\tn", 2: b"alone"}
+    assert lines.times_s.tolist()[1:] == [NO_TIME] * 3
+    assert lines.name_codes.tolist() == [0, 0, NO_NAMES, NO_NAMES]
+    assert lines.broken == {1: b"l\tx\tn", 2: b"alone", 3: b"2008-05-04T10:00:00Z\tn"}
 
 
 def test_a_file_without_line_ends_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,34 @@
+"""A filling survives being killed anywhere; a file of its own, so that it runs beside the journey."""
+
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from assets.making import MAKINGS
+from dagster_project import definitions
+from resources.lake import Lake
+
+assert definitions  # fills MAKINGS
+
+
+def test_dying_at_every_commit_ends_in_the_same_content(
+    journey: ModuleType, world: Path, filled: Path, tmp_path: Path
+) -> None:
+    """A filling that is killed after every single commit and started again ends as an undisturbed one."""
+    lake = tmp_path / "lake"
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("kill_sweep.py")), str(tmp_path / "deaths.txt")],
+        env={**journey.environment(world, lake), "PYTHONPATH": str(journey.PROJECT)},
+        cwd=journey.PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    assert int(done.stdout.split()[-1]) > len(MAKINGS)
+    lakes = [Lake(root=str(root)) for root in (lake, filled)]
+    for path, making in MAKINGS.items():
+        table = next(table for table in making.tables if table.path == path)
+        assert lakes[0].version(table) == lakes[1].version(table), path
