@@ -15,7 +15,7 @@ SNIPPET = "import json, sys; from benchmarks.{name} import measure; print('CLAIM
 
 def main(names: Sequence[str]) -> int:
     """Runs the named benchmarks, or all. Returns 1 if a claim does not hold."""
-    found = sorted(path.stem for path in FOLDER.glob("*.py") if "def measure()" in path.read_text(encoding="utf-8"))
+    found = sorted(path.stem for path in FOLDER.glob("*.py") if "\ndef measure(" in path.read_text(encoding="utf-8"))
     chosen = [name for name in found if not names or name in names]
     rows = [row for name in chosen for row in _claims(name)]
     print(f"\n{'claim':<64}{'ours':>14}{'alternative':>14}{'ratio':>8}  {'goal':<24}holds")
