@@ -18,7 +18,7 @@ from resources.hashing import digest_of
 
 MACHINERY = frozenset(
     {"assets.work", "assets.making", "assets.reporting", "assets.partitions", "assets.code_version", "sql"}
-    | {f"resources.{name}" for name in ("lake", "tables", "profile", "raw", "hashing", "refusals")}
+    | {f"resources.{name}" for name in ("lake", "files", "tables", "profile", "raw", "hashing", "refusals")}
 )
 LENGTH = 12
 

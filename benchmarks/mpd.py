@@ -51,13 +51,14 @@ def measure() -> list[Claim]:
 
 
 def ours(path: Path, folder: Path) -> None:
-    """One slice by `read_slice`."""
-    from assets.sources.mpd import read_slice
+    """One slice as the asset reads it and the lake writes it."""
+    from assets.sources.mpd import mapped, read_slice
+    from assets.sources.tables import PLAYLIST_TRACKS, PLAYLISTS, REFUSED, SLICE_TRACKS
+    from resources.files import write_parquet
 
-    tables = read_slice(path.read_bytes(), slice_name=path.stem)
-    for name in ("playlists", "playlist_tracks", "slice_tracks", "refused"):
-        rows = getattr(tables, name).to_arrow()
-        pyarrow.parquet.write_table(rows, folder / f"{path.stem}.{name}.parquet", compression="zstd")
+    tables = read_slice(mapped(path), slice_name=path.stem)
+    for table in (PLAYLISTS, PLAYLIST_TRACKS, SLICE_TRACKS, REFUSED):
+        write_parquet(getattr(tables, table.name), folder / f"{path.stem}.{table.name}.parquet", key=table.key)
 
 
 def script(path: Path, folder: Path) -> None:

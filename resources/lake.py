@@ -11,30 +11,34 @@ refused. Leaves out object stores: a root with `://` is refused.
 """
 
 import fcntl
-import os
 import re
-import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 
 import dagster as dg
 import msgspec
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 
+from resources.files import (
+    STAGED,
+    bytes_sha256,
+    file_sha256,
+    flush,
+    flush_folder,
+    remove,
+    replace_bytes,
+    size_of,
+    write_parquet,
+)
 from resources.hashing import digest_of, sha256_of_file, sha256_of_folder
 from resources.tables import Table
 
 WHOLE = "all"  # the one partition of a table that has no partitions
 COMMITS = "_commits"
-STAGED = ".tmp-"
 PARTITION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=-]{0,127}")
-ROW_GROUP_ROWS = 122_880
 Notes = Mapping[str, str | int | float]
 
 
@@ -44,9 +48,7 @@ class LakeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """How a partition came about: what was read, by which code and settings, in which run; and what it says of
-    itself.
-    """
+    """How a partition came about: what was read, by which code and settings, in which run, and notes on it."""
 
     inputs: Mapping[str, str] = field(default_factory=dict)
     code_version: str = ""
@@ -91,11 +93,11 @@ class Lake(dg.ConfigurableResource[None]):
         with self._locked(table):
             self._settle(table, partition)
             attempt = self._attempt(table, partition) + 1
-            _replace_bytes(self._commit_path(table, partition, "attempt"), str(attempt).encode())
+            replace_bytes(self._commit_path(table, partition, "attempt"), str(attempt).encode())
             folder = self.path(table, partition).parent
             lefts = folder.glob(f"{STAGED}{_stem(table, partition)}-*")
             for left in [*lefts, *self._commits(table).glob(f"{STAGED}{partition}.*")]:
-                _remove(left)
+                remove(left)
         return attempt
 
     def write(
@@ -106,9 +108,9 @@ class Lake(dg.ConfigurableResource[None]):
         staged = self._staged_path(table, partition)
         staged.parent.mkdir(parents=True, exist_ok=True)
         try:
-            _write_parquet(frame.to_arrow(compat_level=pl.CompatLevel.oldest()), staged)
+            write_parquet(frame, staged, key=table.key)
         except BaseException:
-            _remove(staged)
+            remove(staged)
             raise
         size, sha256 = staged.stat().st_size, sha256_of_file(staged)
         record = Record(table.path, partition, frame.height, size, sha256, sha256, staged.name, origin or Origin())
@@ -122,15 +124,15 @@ class Lake(dg.ConfigurableResource[None]):
         staged.mkdir(parents=True)
         try:
             made = build(staged)
-            _flush_folder(staged)
+            flush_folder(staged)
         except BaseException:
-            _remove(staged)
+            remove(staged)
             raise
         files_sha256 = sha256_of_folder(staged)
         sha256 = made.sha256 or files_sha256
         origin = origin or Origin()
         origin = replace(origin, notes={**origin.notes, **made.notes})
-        record = Record(table.path, WHOLE, made.rows, _size(staged), sha256, files_sha256, staged.name, origin)
+        record = Record(table.path, WHOLE, made.rows, size_of(staged), sha256, files_sha256, staged.name, origin)
         return self._commit(table, record, attempt)
 
     def outdate(self, table: Table, partition: str) -> None:
@@ -139,14 +141,14 @@ class Lake(dg.ConfigurableResource[None]):
             record = self.record(table, partition)
             if record:
                 outdated = replace(record, origin=replace(record.origin, code_version=""))
-                _replace_bytes(self._commit_path(table, partition, "json"), msgspec.json.encode(asdict(outdated)))
+                replace_bytes(self._commit_path(table, partition, "json"), msgspec.json.encode(asdict(outdated)))
 
     def is_intact(self, table: Table, partition: str) -> bool:
         """Whether every byte of the partition is as it was committed; reads them all."""
         record = self.record(table, partition)
         if record is None or not self.is_whole(table, partition):
             return False
-        return _bytes_sha256(self.path(table, partition)) == record.files_sha256
+        return bytes_sha256(self.path(table, partition)) == record.files_sha256
 
     def record(self, table: Table, partition: str = WHOLE) -> Record | None:
         """The commit record of the partition, or None if it was never committed."""
@@ -172,7 +174,7 @@ class Lake(dg.ConfigurableResource[None]):
             return False
         with self._locked(table):
             self._settle(table, partition)
-        return _size(self.path(table, partition)) == record.bytes
+        return size_of(self.path(table, partition)) == record.bytes
 
     def file(self, table: Table, partition: str = WHOLE) -> Path:
         """The committed file or folder of the partition; a file's hash is checked once a process.
@@ -185,7 +187,7 @@ class Lake(dg.ConfigurableResource[None]):
         path = self.path(table, partition)
         is_whole = self.is_whole(table, partition)
         if table.form == "parquet":
-            is_whole = is_whole and _file_sha256(path, path.stat().st_mtime_ns) == record.files_sha256
+            is_whole = is_whole and file_sha256(path, path.stat().st_mtime_ns) == record.files_sha256
         if not is_whole:
             raise LakeError(f"{path}: missing or changed since its commit: materialize {table.path} again")
         return path
@@ -219,16 +221,16 @@ class Lake(dg.ConfigurableResource[None]):
         with self._locked(table):
             newest = self._attempt(table, record.partition)
             if newest != attempt:
-                _remove(self.path(table, record.partition).parent / record.staged)
+                remove(self.path(table, record.partition).parent / record.staged)
                 raise LakeError(f"{table.path}/{record.partition}: attempt {attempt} was superseded by {newest}")
             self._settle(table, record.partition)
             old = self.record(table, record.partition)
             path = self.path(table, record.partition)
-            if old and old.sha256 == record.sha256 and _bytes_sha256(path) == old.files_sha256:
-                _remove(path.parent / record.staged)
+            if old and old.sha256 == record.sha256 and bytes_sha256(path) == old.files_sha256:
+                remove(path.parent / record.staged)
                 record = replace(record, bytes=old.bytes, files_sha256=old.files_sha256, staged="")
             if old != record:
-                _replace_bytes(self._commit_path(table, record.partition, "json"), msgspec.json.encode(asdict(record)))
+                replace_bytes(self._commit_path(table, record.partition, "json"), msgspec.json.encode(asdict(record)))
             self._settle(table, record.partition)
         return record
 
@@ -241,9 +243,9 @@ class Lake(dg.ConfigurableResource[None]):
         if not staged.exists():
             return
         if table.form == "folder" and path.exists():
-            _remove(path)
+            remove(path)
         staged.replace(path)
-        _flush(path.parent)
+        flush(path.parent)
 
     def _attempt(self, table: Table, partition: str) -> int:
         path = self._commit_path(table, partition, "attempt")
@@ -272,57 +274,3 @@ class Lake(dg.ConfigurableResource[None]):
 
 def _stem(table: Table, partition: str) -> str:
     return table.name if table.form == "folder" else partition
-
-
-@lru_cache(maxsize=65_536)
-def _file_sha256(path: Path, modified_ns: int) -> str:  # noqa: ARG001 - part of the cache's key
-    return sha256_of_file(path)
-
-
-def _bytes_sha256(path: Path) -> str:
-    """Hash of a file or folder as it lies there; empty if it is gone."""
-    return sha256_of_folder(path) if path.is_dir() else sha256_of_file(path) if path.exists() else ""
-
-
-def _size(path: Path) -> int:
-    """Bytes of a file, or of the files of a folder; -1 if it is gone."""
-    if path.is_dir():
-        return sum(inside.stat().st_size for inside in path.rglob("*") if inside.is_file())
-    return path.stat().st_size if path.exists() else -1
-
-
-def _write_parquet(rows: pa.Table, path: Path) -> None:
-    with path.open("wb") as file:
-        pq.write_table(rows, file, compression="zstd", write_page_checksum=True, row_group_size=ROW_GROUP_ROWS)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _replace_bytes(path: Path, content: bytes) -> None:
-    staged = path.with_name(f"{STAGED}{path.name}-{uuid.uuid4().hex}")
-    with staged.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    staged.replace(path)
-    _flush(path.parent)
-
-
-def _flush(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _flush_folder(folder: Path) -> None:
-    for path in [*folder.rglob("*"), folder]:
-        _flush(path)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

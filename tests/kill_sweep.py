@@ -40,7 +40,7 @@ def main(deaths: Path) -> None:
 
 def fill(deaths: Path) -> int:
     """Fills the lake of the environment, or dies on the way."""
-    replace = lake_module._replace_bytes
+    replace = lake_module.replace_bytes
     died_at = set(deaths.read_text().split())
 
     def replace_and_die(path: Path, content: bytes) -> None:
@@ -51,7 +51,7 @@ def fill(deaths: Path) -> int:
                 file.write(f"{name}\n")
             os._exit(DIED)
 
-    lake_module._replace_bytes = replace_and_die
+    lake_module.replace_bytes = replace_and_die
     chosen = settings()
     with home.opened(chosen.home) as instance:
         home.reap_dead_runs(instance)

@@ -31,13 +31,13 @@ def mpd(work: Work) -> None:
 
     A slice that is no valid JSON is refused as a whole and leaves empty tables; its reason is in `sources/refused`.
     """
-    from assets.sources.mpd import read_slice
+    from assets.sources.mpd import mapped, read_slice
 
     for part in work:
         path = work.raw.slices().get(part.key)
         if path is None:
             raise FileNotFoundError(f"{work.raw.mpd}: no {part.key}.json; put the slice back or delete its partition")
-        read = read_slice(part.raw(path).read_bytes(), slice_name=part.key)
+        read = read_slice(mapped(part.raw(path)), slice_name=part.key)
         tables = {PLAYLISTS: read.playlists, PLAYLIST_TRACKS: read.playlist_tracks, SLICE_TRACKS: read.slice_tracks}
         part.write(tables, read.refused, notes=read.repairs)
 

@@ -8,6 +8,8 @@ of the fields, only pid, name, tracks, track_uri, track_name and artist_name mus
 import re
 import unicodedata
 from collections import Counter
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -60,10 +62,18 @@ class Slice(NamedTuple):
     repairs: dict[str, int]
 
 
-def read_slice(raw: bytes, *, slice_name: str) -> Slice:
+def read_slice(raw: bytes | mmap, *, slice_name: str) -> Slice:
     """The tables of one slice file, given its bytes and its name without `.json`."""
     decoded = decode_regular(raw) if len(raw) >= LARGE_BYTES else None
-    return slice_tables(decoded or decode_strict(raw, slice_name), slice_name=slice_name)
+    return slice_tables(decoded or decode_strict(bytes(raw), slice_name), slice_name=slice_name)
+
+
+def mapped(path: Path) -> bytes | mmap:
+    """The bytes of a file, mapped into memory where it is large: copying them costs a seventh of the reading."""
+    if path.stat().st_size < LARGE_BYTES:
+        return path.read_bytes()
+    with path.open("rb") as file:
+        return mmap(file.fileno(), 0, access=ACCESS_READ)
 
 
 def slice_tables(decoded: Decoded, *, slice_name: str) -> Slice:

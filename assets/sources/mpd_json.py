@@ -7,6 +7,7 @@ Two decoders with one result. `decode_strict` is Python's json: it says what is 
 import json
 import re
 from collections import Counter
+from mmap import mmap
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -55,7 +56,7 @@ class RepeatedKeys(dict[str, object]):
     """A JSON object that states one key twice; the last value stands."""
 
 
-def decode_regular(raw: bytes) -> Decoded | None:
+def decode_regular(raw: bytes | mmap) -> Decoded | None:
     """The fields of a slice in the usual form; None where `decode_strict` has to look at it."""
     opening = OPENING.match(raw)
     if opening is None:
@@ -110,7 +111,7 @@ TRACK_COLUMNS = {
 }
 
 
-def _scanned(raw: bytes, opening: re.Match[bytes]) -> Decoded:
+def _scanned(raw: bytes | mmap, opening: re.Match[bytes]) -> Decoded:
     from assets.sources.mpd_scan import room, scan
 
     text_N = np.frombuffer(raw, np.uint8)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from assets.sources import mpd
 from assets.sources.mpd import ID_PATTERN, MAX_CHARACTERS, REASONS, REPAIRS, Slice, clean_text, read_slice, slice_tables
 from assets.sources.mpd_json import decode_regular, decode_strict
 from assets.sources.tables import PLAYLIST_TRACKS, PLAYLISTS, REFUSED, SLICE_TRACKS
@@ -468,3 +469,19 @@ def test_ids_hold_no_paths() -> None:
     """The id pattern refuses separators and line ends, and accepts Spotify URIs."""
     ids = pl.Series(["spotify:track:0eGsygTp906u18L0Oimnem", "a/b", "..\\x", "a\n", ""])
     assert ids.str.contains(ID_PATTERN).to_list() == [True, False, False, False, False]
+
+
+def test_a_mapped_file_reads_like_its_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large slice is mapped instead of copied, a small one read, and both give the same tables."""
+    monkeypatch.setattr(mpd, "LARGE_BYTES", 100)
+    tracks = [{"pos": 0, "track_uri": "spotify:track:1", "track_name": "One", "artist_name": "A"}]
+    raw = json.dumps({"playlists": [{"pid": 1, "name": "mix", "tracks": tracks}]}).encode()
+    large, small = tmp_path / "large.json", tmp_path / "small.json"
+    large.write_bytes(raw)
+    small.write_bytes(raw[:50])
+    assert isinstance(mpd.mapped(small), bytes)
+    mapped = mpd.mapped(large)
+    assert not isinstance(mapped, bytes)
+    read, copied = (mpd.read_slice(given, slice_name="mpd.slice.0-0") for given in (mapped, raw))
+    assert read.playlist_tracks.equals(copied.playlist_tracks)
+    assert read.playlists.height == 1
