@@ -1,6 +1,7 @@
 """The whole graph, from published files to the token index, as `make run` makes it."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from types import ModuleType
@@ -238,3 +239,18 @@ def test_manifests_name_what_shards_were_made_of(filled: Path) -> None:
     manifest = json.loads((filled / "shards/conversations/manifest.json").read_text())
     assert manifest["codebook_hash"] == lake.read(TALKPLAY_TOKENS)["codebook_hash"].first()
     assert manifest["context_length"] == 512
+
+
+def test_the_look_ups_of_the_readme_run(journey: ModuleType, filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Python example finds each track by its own codes in the lake it names."""
+    blocks = re.findall(r"```python\n(.*?)```", (journey.PROJECT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) == 1
+    here = filled.parent / "project"
+    (here / "data/embedded").mkdir(parents=True)
+    (here / "data/embedded/lake").symlink_to(filled)
+    monkeypatch.chdir(here)
+    names: dict[str, object] = {}
+    exec(blocks[0], names)
+    matcher, codes = names["matcher"], names["codes"]
+    ranking = matcher.rank_many(codes, top=1)
+    assert (ranking.scores[:, 0] > 0).all()

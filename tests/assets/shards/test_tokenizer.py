@@ -151,7 +151,7 @@ def test_same_bytes_in_any_process(tmp_path: Path) -> None:
         "save_tokenizer(expand_tokenizer(trained, Vocabulary(('audio',), (4,))), Path(folder))\n"
     )
     texts = [f"calm {n % 7} evening {n % 5}é track" for n in range(50)]
-    exec(program, {"texts": texts, "folder": str(tmp_path / "here")})  # noqa: S102
+    exec(program, {"texts": texts, "folder": str(tmp_path / "here")})
     there = f"texts = {texts[::-1]!r}\nfolder = {str(tmp_path / 'there')!r}\n"
     environment = {**os.environ, "PYTHONHASHSEED": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     subprocess.run([sys.executable, "-c", there + program], check=True, env=environment)
