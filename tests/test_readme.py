@@ -14,4 +14,4 @@ def test_every_path_of_the_map_exists() -> None:
     names = re.findall(r"\b([a-z_]+\.(?:py|json))\b", block[1])
     assert names
     for name in names:
-        assert list(README.parent.glob(f"*/{name}")), name
+        assert [*README.parent.glob(f"*/{name}"), *README.parent.glob(f"assets/*/{name}")], name
