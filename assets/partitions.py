@@ -1,6 +1,6 @@
 """How the corpus is cut: one definition each, shared by every asset that is cut that way.
 
-Counts come from the profile when definitions load; changing one needs a new lake.
+Counts come from the profile when definitions load; changing one has the tables cut anew.
 """
 
 import os

@@ -17,7 +17,7 @@ OVERRIDE_PREFIX = "MUSIC_"
 
 
 class Partitions(dg.Config):
-    """Into how many pieces the corpus is split. Changing one of these needs a new lake."""
+    """Into how many pieces the corpus is cut. Changing one cuts the lake anew."""
 
     listener_buckets: int = Field(default=4, ge=1, description="Buckets of listener ids (our choice)")
     track_shards: int = Field(default=8, ge=1, description="Shards of track ids (our choice)")
