@@ -19,6 +19,10 @@ from resources.hashing import digest_of
 MACHINERY = frozenset(
     {"assets.work", "assets.making", "assets.reporting", "assets.partitions", "assets.code_version", "sql"}
     | {f"resources.{name}" for name in ("lake", "files", "tables", "profile", "raw", "hashing", "refusals")}
+    | {
+        f"resources.{name}"
+        for name in ("workers", "ray_workers", "ray_work", "ray_cluster", "stations", "preparers", "kept", "wire")
+    }
 )
 LENGTH = 12
 
@@ -32,6 +36,13 @@ def code_version(make: Callable[..., None]) -> str:
             _collect(name, modules)
     selects = {name: _select(name) for tree in trees for name in _strings(tree) if _is_select(name)}
     return digest_of([[_dumped(tree) for tree in trees], modules, selects])[:LENGTH]
+
+
+def module_version(name: str) -> str:
+    """Twelve hex digits for the code of a module and of the project's modules that it imports."""
+    modules: dict[str, str] = {}
+    _collect(name, modules)
+    return digest_of(modules)[:LENGTH]
 
 
 def _functions(make: Callable[..., None]) -> list[ast.AST]:

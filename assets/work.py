@@ -83,6 +83,11 @@ class Part:
         self._remember(f"folder:{folder}")
         return Path(folder)
 
+    def models(self, provider: str) -> None:
+        """Remembers the versions of the model files of a provider that the profile does not pin."""
+        for path in self._work.profile.unpinned(provider):
+            self.outside(str(path))
+
     def listed(self, table: Table) -> None:
         """Remembers size and time of change of the published files that the part's `path` column lists."""
         self._remember(f"files:{table.path}/{self.key}")

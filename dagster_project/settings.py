@@ -23,12 +23,15 @@ class Settings:
 
 
 def settings(environment: Mapping[str, str] = os.environ) -> Settings:
-    """`MUSIC_PROFILE`, `MUSIC_RAW` and `MUSIC_LAKE` with their defaults.
+    """`MUSIC_PROFILE`, `MUSIC_RAW`, `MUSIC_LAKE` and `MUSIC_MODELS` with their defaults.
 
     Without `MUSIC_RAW` the sample world is read. Each profile and each folder of published data has its own lake, and
     each lake its own Dagster home inside it, so that histories never mix.
     """
     profile = chosen_profile(environment)
+    models = environment.get("MUSIC_MODELS", "")
+    models_folder = Path(models).expanduser().resolve() if models else PROJECT / profile.models
+    profile = profile.model_copy(update={"models": str(models_folder)})
     data = PROJECT / "data" / profile.name
     given = environment.get("MUSIC_RAW", "")
     raw = Path(given).expanduser().resolve() if given else data / "sample"

@@ -88,6 +88,11 @@ class Lake(dg.ConfigurableResource[None]):
 
     root: str
 
+    @property
+    def kept(self) -> Path:
+        """The folder of what models made of single inputs (resources/kept.py)."""
+        return Path(self.root) / ".kept"
+
     def claim(self, table: Table, partition: str = WHOLE) -> int:
         """The number of a new attempt to write the partition; commits with an older number are refused from now on."""
         with self._locked(table):

@@ -37,6 +37,10 @@ class RawFolder(dg.ConfigurableResource[None]):
         """Facts about artists, releases and tracks, as JSONL."""
         return Path(self.root) / "facts"
 
+    def vectors(self, modality: str) -> Path:
+        """Vectors of a modality that were made elsewhere, `embeddings/<modality>.parquet`."""
+        return Path(self.root) / "embeddings" / f"{modality}.parquet"
+
     def slices(self) -> dict[str, Path]:
         """Slice files by name without `.json`, in numeric order.
 

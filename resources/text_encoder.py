@@ -3,15 +3,17 @@
 import functools
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resources.profile import Embeddings
+from resources.profile import Profile
 from resources.refusals import Refusal
+from resources.torch_turn import Turn
 
 # N texts, D dimensions, C code points of all texts
 
@@ -44,6 +46,23 @@ class TextEncoder(Protocol):
         Raises ConnectionError when the provider cannot be reached.
         """
         ...
+
+
+def unit_vectors(source: str, texts: Sequence[str], vectors: Mapping[int, Vector | Refusal]) -> list[Vector | Refusal]:
+    """The vector of each position at unit length, or a refusal of that position: empty_text where there is no vector,
+    bad_embedding where it has no direction.
+    """
+    results: list[Vector | Refusal] = []
+    for position, text in enumerate(texts):
+        vector = vectors.get(position, Refusal(source, "", "empty_text", repr(text)))
+        if not isinstance(vector, Refusal):
+            length = float(np.linalg.norm(vector))
+            if 0 < length < np.inf:
+                results.append(vector / np.float32(length))
+                continue
+            vector = Refusal(source, "", "bad_embedding", f"a vector of length {length}")
+        results.append(vector._replace(source=source, location=str(position)))
+    return results
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +174,15 @@ def _add_features(
                 sums_ND[row, place] += weight if bits >> np.uint64(63) else -weight
 
 
-def text_encoder(settings: Embeddings) -> TextEncoder:
-    """The text encoder that the profile names."""
-    return HashedNgramEncoder(dimensions=settings.text_dimensions, seed=settings.text_seed)
+def text_encoder(profile: Profile, turn: Turn | None = None) -> TextEncoder:
+    """The text encoder that the profile names; `turn` is shared by the models of one process."""
+    models, turn, device = Path(profile.models), turn or Turn(), profile.workers.device
+    if profile.embeddings.text_encoder == "nv_embed":
+        from resources.nv_embed_encoder import NVEmbedEncoder
+
+        return NVEmbedEncoder(profile.nv_embed, models=models, turn=turn, device=device)
+    if profile.embeddings.text_encoder == "sentence_model":
+        from resources.sentence_encoder import SentenceEncoder
+
+        return SentenceEncoder(profile.sentence_model, models=models, turn=turn, device=device)
+    return HashedNgramEncoder(dimensions=profile.embeddings.text_dimensions, seed=profile.embeddings.text_seed)

@@ -1,11 +1,8 @@
 """The lyrics of a recording: the contract, and the embedded provider that reads lyric files and lyric tags."""
 
-import os
 import re
-import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple, Protocol
 
@@ -14,8 +11,10 @@ import numpy as np
 from mutagen.id3 import ID3
 from numpy.typing import NDArray
 
-from resources.profile import Content
+from resources.inside import open_inside
+from resources.profile import Profile
 from resources.refusals import Refusal
+from resources.torch_turn import Turn
 
 LYRIC_SUFFIXES = (".lrc", ".lyrics.txt", ".txt")  # the first that says something counts
 LYRIC_TAGS = ("lyrics", "unsyncedlyrics", "\N{COPYRIGHT SIGN}lyr")  # Vorbis comments, Vorbis comments, MP4
@@ -39,12 +38,32 @@ class Recording:
     samples_N: NDArray[np.float32] | None = None
 
 
-class Transcript(NamedTuple):
-    """What is sung in one recording; text is null where nothing is, origin is lrc, txt, tag or a provider's name."""
+class Segment(NamedTuple):
+    """What is sung between two moments of a recording; times and statistics are null where the origin has none.
 
-    text: str | None
+    mean_logprob is that of its tokens, temperature that of their sampling (openai-whisper's names and meanings).
+    """
+
+    text: str
+    start_s: float | None = None
+    end_s: float | None = None
+    mean_logprob: float | None = None
+    no_speech_probability: float | None = None
+    compression_ratio: float | None = None
+    temperature: float | None = None
+
+
+class Transcript(NamedTuple):
+    """What is sung in one recording, unfiltered; origin is lrc, txt, tag or a provider's name.
+
+    Instrumental: no voice; silent: no sound; absent: nobody wrote it down. Only sung ones have segments.
+    """
+
+    segments: tuple[Segment, ...]
     origin: str | None
-    status: Literal["sung", "instrumental", "absent"]
+    status: Literal["sung", "instrumental", "silent", "absent"]
+    language: str | None = None
+    language_probability: float | None = None
 
 
 class Transcriber(Protocol):
@@ -81,30 +100,6 @@ class LyricFiles:
     def transcribe(self, recordings: Sequence[Recording]) -> list[Transcript | Refusal]:
         """One result per recording, in order."""
         return [_from_files(recording) for recording in recordings]
-
-
-def open_inside(root: Path, path: str) -> BufferedReader:
-    """The regular file `path` under `root`, open for reading; no link below the root is followed.
-
-    Raises OSError for a missing file, a link, a FIFO, a device, or a path that leaves the root.
-    """
-    *folders, name = Path(path).parts
-    if ".." in folders or name == ".." or Path(path).is_absolute():
-        raise OSError(f"{path!r} leaves the folder; expected a relative path without '..'")
-    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        for part in folders:
-            inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-            os.close(folder)
-            folder = inner
-        # Non-blocking: to open a FIFO that nobody writes to would wait for ever.
-        opened = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
-    finally:
-        os.close(folder)
-    if not stat.S_ISREG(os.fstat(opened).st_mode):
-        os.close(opened)
-        raise OSError(f"{path!r} is not a regular file")
-    return os.fdopen(opened, "rb")
 
 
 def plain_lyrics(text: str) -> str:
@@ -146,13 +141,13 @@ def _from_files(recording: Recording) -> Transcript | Refusal:
             plain = plain_lyrics(_lyric_tag(file))
     except OSError as error:
         return Refusal(recording.path, recording.track_id, "unreadable", error.strerror or str(error))
-    return _transcript(plain, "tag") if plain else Transcript(None, None, "absent")
+    return _transcript(plain, "tag") if plain else Transcript((), None, "absent")
 
 
 def _transcript(plain: str, origin: str) -> Transcript:
     if INSTRUMENTAL.fullmatch(plain):
-        return Transcript(None, origin, "instrumental")
-    return Transcript(plain, origin, "sung")
+        return Transcript((), origin, "instrumental")
+    return Transcript((Segment(plain),), origin, "sung")
 
 
 def _lyric_tag(file: BinaryIO) -> str:
@@ -170,6 +165,12 @@ def _lyric_tag(file: BinaryIO) -> str:
     return next((by_key[key] for key in LYRIC_TAGS if key in by_key), "")
 
 
-def transcriber(settings: Content) -> Transcriber:  # noqa: ARG001 - one provider so far
-    """The transcriber that the profile names."""
-    return LyricFiles()
+def transcriber(profile: Profile, turn: Turn | None = None) -> Transcriber:
+    """The transcriber that the profile names; `turn` is shared by the models of one process."""
+    if profile.content.transcriber == "lyric_files":
+        return LyricFiles()
+    from resources.whisper_transcriber import WhisperTranscriber
+
+    return WhisperTranscriber(
+        profile.whisper, models=Path(profile.models), turn=turn or Turn(), device=profile.workers.device
+    )

@@ -1,64 +1,29 @@
-"""Recordings: which file is which track's, and what can be decoded of it.
+"""Recordings: which file is which track's, and what is known of each file.
 
 A recording is named by its track (Spotify id, MusicBrainz id, or track id with '_' for ':') or tagged with the artist
-and title of exactly one. Files are other people's: they are read under the folder only, through no link, and decoded
-from memory by an allow-list of formats, so that a playlist with an audio suffix cannot make the decoder open files.
+and title of exactly one. Files are other people's: they are read under the folder only, through no link.
 """
 
 import hashlib
-import io
 import os
 import stat
-import wave
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO, Literal, NamedTuple
+from typing import NamedTuple
 
-import av
 import mutagen
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from assets.content.tables import AUDIO_FILES
+from assets.content.hearing import Facts
+from assets.content.tables import AUDIO_FILES, RHYTHM
+from assets.content.tempo import Rhythm
 from assets.sources.identity import normalised
+from resources.inside import open_inside
 from resources.refusals import Refusal, refused_frame
-from resources.transcriber import open_inside
-
-# N samples
 
 FOLDER = "audio"
 EXTENSIONS = (".flac", ".wav", ".ogg", ".mp3", ".m4a", ".opus", ".aac", ".aif", ".aiff")  # the first is preferred
-OPEN_OPTIONS = {"format_whitelist": "flac,wav,ogg,mp3,mp4,aac,aiff", "protocol_whitelist": "none"}
-SAMPLE_RATES_HZ = range(8_000, 192_001)
-CHANNELS = range(1, 9)
-LEAST_S = 1.0
-MOST_PACKET_ERRORS = 0.1  # share of the packets
-LEAST_DECODED = 0.95  # share of the declared length
-MANIFEST_RATE_HZ = 8_000  # the manifest needs lengths, no sound: the lowest rate is the cheapest
-
-
-class UndecodableError(Exception):
-    """A recording that cannot be used. Reasons: empty_file, undecodable, no_audio_stream, sample_rate, channels."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.reason = reason
-        self.detail = detail
-
-
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """What was decoded: mono samples at the rate asked for; sample_rate_hz and channels are the file's own."""
-
-    samples_N: NDArray[np.float32]
-    decoded_s: float
-    declared_s: float | None
-    sample_rate_hz: int
-    channels: int
-    packet_errors: int
-    status: Literal["decoded", "truncated", "capped"]
+FILES = {"track_id": pl.String, "path": pl.String, "bytes": pl.Int64, "sha256": pl.String}
 
 
 class Recordings(NamedTuple):
@@ -66,6 +31,13 @@ class Recordings(NamedTuple):
 
     paths: pl.DataFrame
     refused: pl.DataFrame
+
+
+class Files(NamedTuple):
+    """(track_id, path, bytes, sha256) of each track, null without a recording, and the files that cannot be read."""
+
+    files: pl.DataFrame
+    refused: list[Refusal]
 
 
 class AudioFiles(NamedTuple):
@@ -102,140 +74,47 @@ def find_recordings(root: Path, tracks: pl.DataFrame) -> Recordings:
     return Recordings(found, refused_frame(refusals))
 
 
-def audio_files(root: Path, tracks: pl.DataFrame, *, max_s: float) -> AudioFiles:
-    """One row per track of `tracks` (track_id, path or null): its file's hash and size, and what can be decoded.
-
-    Reasons: unreadable, and those of `decode`.
-    """
-    rows: list[dict[str, str | int | float | None]] = []
+def hashed_files(root: Path, tracks: pl.DataFrame) -> Files:
+    """Hash and size of the file of each track of `tracks` (track_id, path or null). Reason: unreadable."""
+    rows: list[tuple[str, str | None, int | None, str | None]] = []
     refusals = []
     for track_id, path in tracks.select("track_id", "path").sort("track_id").iter_rows():
-        row = {"track_id": track_id, "path": path, "status": "absent" if path is None else "refused"}
-        rows.append(row)
-        if path is None:
-            continue
+        size, sha256 = None, None
         try:
-            with open_inside(root, path) as file:
-                row["bytes"] = os.fstat(file.fileno()).st_size
-                row["sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
-                heard = decode(file, sample_rate_hz=MANIFEST_RATE_HZ, max_s=max_s)
-        except UndecodableError as error:
-            refusals.append(Refusal(path, track_id, error.reason, error.detail))
+            if path is not None:
+                with open_inside(root, path) as file:
+                    size = os.fstat(file.fileno()).st_size
+                    sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             refusals.append(Refusal(path, track_id, "unreadable", error.strerror or str(error)))
-        else:
-            row |= {name: getattr(heard, name) for name in ("decoded_s", "sample_rate_hz", "channels", "status")}
+        rows.append((track_id, path, size, sha256))
+    return Files(pl.DataFrame(rows, schema=FILES, orient="row"), refusals)
+
+
+def audio_files(hashed: Files, heard: Mapping[str, Facts | Refusal]) -> AudioFiles:
+    """One row per track of `hashed`: its file, and what can be decoded of it, as `heard` says by track.
+
+    Reasons: unreadable, and those of `assets.content.decoding`.
+    """
+    rows: list[tuple[object, ...]] = []
+    refusals = list(hashed.refused)
+    for track_id, path, size, sha256 in hashed.files.iter_rows():
+        facts = heard.get(track_id)
+        if isinstance(facts, Facts):
+            rows.append((track_id, path, size, sha256, *facts))
+            continue
+        rows.append((track_id, path, size, sha256, None, None, None, "absent" if path is None else "refused"))
+        if facts is not None:
+            refusals.append(facts._replace(source=path, location=track_id))
     return AudioFiles(pl.DataFrame(rows, schema=AUDIO_FILES.empty().schema, orient="row"), refused_frame(refusals))
 
 
-def samples_of(
-    root: Path, files: pl.DataFrame, *, sample_rate_hz: int, max_s: float
-) -> Iterator[tuple[str, NDArray[np.float32] | None]]:
-    """Each track of content/audio_files with its samples, one in memory at a time; None where none can be decoded.
-
-    Raises UndecodableError or OSError for a file that changed since the manifest: make that table again.
-    """
-    for track_id, path, status in files.select("track_id", "path", "status").iter_rows():
-        if status in ("absent", "refused"):
-            yield track_id, None
-            continue
-        with open_inside(root, path) as file:
-            yield track_id, decode(file, sample_rate_hz=sample_rate_hz, max_s=max_s).samples_N
-
-
-def decode(raw: bytes | BinaryIO, *, sample_rate_hz: int, max_s: float) -> Decoded:
-    """The recording as mono float32 in -1..1 at `sample_rate_hz`, its first `max_s` seconds.
-
-    Only what was decoded counts, never what the file declares. Status is capped when there was more than max_s,
-    truncated when less than 95 % of the declared length was there. Raises UndecodableError, also below one second.
-    """
-    file = io.BytesIO(raw) if isinstance(raw, bytes) else raw
-    file.seek(0)
-    if not file.read(1):
-        raise UndecodableError("empty_file", "0 bytes")
-    file.seek(0)
-    try:
-        container = av.open(file, mode="r", options=OPEN_OPTIONS, metadata_errors="ignore")
-    except av.FFmpegError as error:
-        # Not str(error): it names the file handle, another one each time.
-        raise UndecodableError("undecodable", error.strerror) from error
-    with container:
-        stream = _audio_stream(container)
-        declared_s = _declared_s(container, file)
-        pcm, packets, errors = _pcm(container, stream, sample_rate_hz, max_samples=round(max_s * sample_rate_hz))
-        rate_hz, channels = stream.codec_context.sample_rate, stream.codec_context.channels
-
-    samples_N = np.frombuffer(pcm, dtype=np.float32)
-    decoded_s = len(samples_N) / sample_rate_hz
-    if decoded_s < LEAST_S or errors > MOST_PACKET_ERRORS * packets:
-        raise UndecodableError("undecodable", f"{decoded_s:.2f} s decoded, {errors} of {packets} packets are damaged")
-    if not np.isfinite(samples_N).all():
-        raise UndecodableError("undecodable", "samples that are not numbers")
-    is_capped = decoded_s > max_s
-    samples_N = samples_N[: round(max_s * sample_rate_hz)]
-    np.clip(samples_N, -1, 1, out=samples_N)
-    is_truncated = declared_s is not None and decoded_s < LEAST_DECODED * declared_s
-    status: Literal["decoded", "truncated", "capped"]
-    status = "capped" if is_capped else "truncated" if is_truncated else "decoded"
-    return Decoded(samples_N, len(samples_N) / sample_rate_hz, declared_s, rate_hz, channels, errors, status)
-
-
-def _audio_stream(container: av.container.InputContainer) -> av.audio.AudioStream:
-    if not container.streams.audio:
-        raise UndecodableError("no_audio_stream", f"{len(container.streams)} streams, none of them audio")
-    stream = container.streams.audio[0]
-    rate_hz, channels = stream.codec_context.sample_rate, stream.codec_context.channels
-    if rate_hz not in SAMPLE_RATES_HZ:
-        raise UndecodableError("sample_rate", f"{rate_hz} Hz; expected 8,000 to 192,000")
-    if channels not in CHANNELS:
-        raise UndecodableError("channels", f"{channels} channels; expected 1 to 8")
-    return stream
-
-
-def _declared_s(container: av.container.InputContainer, file: BinaryIO) -> float | None:
-    """The length that the file states of itself; null where it states none."""
-    if container.format.name == "wav":
-        # The decoder takes the length of a WAV file from its size, which hides that its end is missing.
-        place = file.tell()
-        file.seek(0)
-        try:
-            with wave.open(file) as header:
-                return float(header.getnframes() / header.getframerate())
-        except (wave.Error, EOFError, ZeroDivisionError):
-            pass  # not plain PCM
-        finally:
-            file.seek(place)
-    return None if container.duration is None else float(container.duration / av.time_base)
-
-
-def _pcm(
-    container: av.container.InputContainer, stream: av.audio.AudioStream, sample_rate_hz: int, *, max_samples: int
-) -> tuple[bytearray, int, int]:
-    """Mono float32 bytes, packets and damaged packets; stops with the frame that passes `max_samples`."""
-    # Channels are averaged here: the resampler's own mix to mono makes floats 3 dB too loud.
-    resampler = av.AudioResampler(format="fltp", rate=sample_rate_hz)
-    pcm = bytearray()  # grows in place: a list of arrays would need twice the memory when joined
-    packets = errors = 0
-    try:
-        for packet in container.demux(stream):
-            packets += 1
-            try:
-                frames = packet.decode()
-            except av.FFmpegError:
-                errors += 1
-                continue
-            for frame in frames:
-                frame.pts = None  # damaged time stamps must not stop the resampler
-                for resampled in resampler.resample(frame):
-                    pcm += resampled.to_ndarray().mean(axis=0).tobytes()
-            if len(pcm) > max_samples * np.float32().itemsize:
-                return pcm, packets, errors
-    except (av.FFmpegError, ValueError):
-        # The file breaks off, or changes its sample rate on the way: what came before counts.
-        return pcm, packets + 1, errors + 1
-    for resampled in resampler.resample(None):
-        pcm += resampled.to_ndarray().mean(axis=0).tobytes()
-    return pcm, packets, errors
+def rhythm_frame(tracks: pl.DataFrame, heard: Mapping[str, Rhythm | Refusal]) -> pl.DataFrame:
+    """Rows of content/rhythm for the tracks; absent where nothing was heard."""
+    absent = Rhythm(None, None, None, "absent")
+    rhythms = ((track_id, heard.get(track_id, absent)) for track_id in tracks["track_id"].sort())
+    rows = [(track_id, *(absent if isinstance(rhythm, Refusal) else rhythm)) for track_id, rhythm in rhythms]
+    return pl.DataFrame(rows, schema=RHYTHM.empty().schema, orient="row")
 
 
 def _scan(root: Path) -> tuple[list[str], list[Refusal]]:

@@ -6,7 +6,16 @@ import polars as pl
 
 import sql
 from assets.catalog.tables import PLAYLIST_SPLITS, TRACKS
-from assets.content.tables import AUDIO_FILES, CAPTIONS, LYRICS, RECORDINGS, RHYTHM, TAGS
+from assets.content.tables import (
+    AUDIO_FILES,
+    CAPTIONS,
+    LYRICS,
+    RECORDINGS,
+    RHYTHM,
+    SEGMENTS,
+    TAGS,
+    TRANSCRIPTS,
+)
 from assets.partitions import TRACK_SHARDS
 from assets.sources.tables import PLAYLIST_TRACKS, PLAYLISTS, TRACK_FACTS
 from assets.work import Work, asset
@@ -40,37 +49,73 @@ def recordings(work: Work) -> None:
 def audio(work: Work) -> None:
     """What can be decoded of each track's recording, and its tempo and key (librosa).
 
-    Formats are recognised by content, from a list; a playlist that poses as audio opens nothing.
+    Formats are recognised by content, from a list; a playlist that poses as audio opens nothing. Each recording is
+    decoded once, for every model of the profile that listens: what those hear is kept for their own assets.
     """
-    from assets.content.audio import audio_files, samples_of
-    from assets.content.tempo import rhythm_frame
+    from assets.content.audio import audio_files, hashed_files, rhythm_frame
+    from assets.content.listening import ear_needs, hear, open_ears
 
-    root, settings = Path(work.raw.root), work.profile.content
-    for part in work:
-        part.listed(RECORDINGS)
-        paths = part.read(TRACKS, columns=["track_id"]).join(part.read(RECORDINGS), on="track_id", how="left")
-        heard = audio_files(root, paths, max_s=settings.max_audio_s)
-        rate_hz = settings.sample_rate_hz
-        samples = samples_of(root, heard.files, sample_rate_hz=rate_hz, max_s=settings.max_audio_s)
-        rhythm = rhythm_frame(samples, sample_rate_hz=rate_hz)
-        counts = dict(heard.files.group_by("status").len().sort("status").iter_rows())
-        part.write({AUDIO_FILES: heard.files, RHYTHM: rhythm}, heard.refused, notes=counts)
+    root = Path(work.raw.root)
+    needs = [need for need in ear_needs(work.profile).values() if not work.raw.vectors(need.name).exists()]
+    with open_ears(needs, root=root, profile=work.profile, kept=work.lake.kept, log=work.log.info) as ears:
+        for part in work:
+            part.listed(RECORDINGS)
+            paths = part.read(TRACKS, columns=["track_id"]).join(part.read(RECORDINGS), on="track_id", how="left")
+            hashed = hashed_files(root, paths)
+            heard = hear(ears, hashed.files, part=part.key)
+            files = audio_files(hashed, {track_id: outcomes["facts"] for track_id, outcomes in heard.items()})
+            rhythm = rhythm_frame(paths, {track_id: outcomes["rhythm"] for track_id, outcomes in heard.items()})
+            counts = dict(files.files.group_by("status").len().sort("status").iter_rows())
+            part.write({AUDIO_FILES: files.files, RHYTHM: rhythm}, files.refused, notes=counts)
 
 
-@asset(LYRICS, same=[TRACKS, RECORDINGS], partitions=TRACK_SHARDS, pool="gpu")
-def lyrics(work: Work) -> None:
-    """The lyrics of each track by the profile's transcriber: lyric files beside the audio and tags inside it."""
-    from assets.content.lyrics import lyrics as read_lyrics
+@asset(
+    TRANSCRIPTS,
+    SEGMENTS,
+    same=[AUDIO_FILES, RECORDINGS],
+    partitions=TRACK_SHARDS,
+    sections=["whisper"],
+    kinds={"whisper", "parquet"},
+    pool="gpu",
+)
+def transcripts(work: Work) -> None:
+    """What is sung in each track, by the profile's transcriber: Whisper, or lyric files beside the audio and tags
+    inside it.
+
+    Unfiltered, segment by segment: content/lyrics is what passes the filters.
+    """
+    from assets.content.listening import open_ear
+    from assets.content.transcripts import read_beside
+    from assets.content.transcripts import transcripts as written_down
     from resources.transcriber import transcriber
 
-    root, settings = Path(work.raw.root), work.profile.content
+    root, provider = Path(work.raw.root), transcriber(work.profile)
+    with open_ear("transcript", root=root, profile=work.profile, kept=work.lake.kept, log=work.log.info) as listen:
+        for part in work:
+            part.listed(RECORDINGS)
+            files = part.read(AUDIO_FILES)
+            if provider.sample_rate_hz is None:
+                part.raw(work.raw.audio)
+                heard = read_beside(root, files, provider)
+            else:
+                heard = listen(files, part.key)
+            made = written_down(files, heard)
+            counts = dict(made.transcripts.group_by("status").len().sort("status").iter_rows())
+            part.write({TRANSCRIPTS: made.transcripts, SEGMENTS: made.segments}, made.refused, notes=counts)
+
+
+@asset(LYRICS, same=[TRANSCRIPTS, SEGMENTS], partitions=TRACK_SHARDS, sections=["lyrics"])
+def lyrics(work: Work) -> None:
+    """The lyrics of each track: the segments of its transcript that pass the profile's filters.
+
+    Other filters make other lyrics of the same transcripts; nothing is transcribed again.
+    """
+    from assets.content.lyrics import lyrics as passing
+
     for part in work:
-        part.listed(RECORDINGS)
-        part.raw(work.raw.audio)
-        paths = part.read(TRACKS, columns=["track_id"]).join(part.read(RECORDINGS), on="track_id", how="left")
-        read = read_lyrics(root, paths, transcriber(settings), max_s=settings.max_audio_s)
-        counts = dict(read.lyrics.group_by("status").len().sort("status").iter_rows())
-        part.write({LYRICS: read.lyrics}, read.refused, notes=counts)
+        sung = passing(part.read(TRANSCRIPTS), part.read(SEGMENTS), work.profile.lyrics)
+        counts = dict(sung.group_by("status").len().sort("status").iter_rows())
+        part.write({LYRICS: sung}, notes=counts)
 
 
 @asset(TAGS, same=[TRACKS], whole=[TRACK_FACTS, PLAYLISTS, PLAYLIST_TRACKS, PLAYLIST_SPLITS], partitions=TRACK_SHARDS)
@@ -92,20 +137,35 @@ def tags(work: Work) -> None:
         part.write({TAGS: tagged}, notes=counts)
 
 
-@asset(CAPTIONS, same=[TRACKS, TAGS, RHYTHM, AUDIO_FILES], partitions=TRACK_SHARDS, pool="gpu")
+@asset(
+    CAPTIONS,
+    same=[TRACKS, TAGS, RHYTHM, AUDIO_FILES, RECORDINGS],
+    partitions=TRACK_SHARDS,
+    sections=["lp_musiccaps"],
+    pool="gpu",
+)
 def captions(work: Work) -> None:
-    """A sentence about each track by the profile's captioner: from tags, tempo, key and year."""
-    from assets.content.semantics import captions as write_captions
+    """How each track sounds, in words, by the profile's captioner: LP-MusicCaps, or a sentence from tags, tempo, key
+    and year.
+    """
+    from assets.content.listening import open_ear
+    from assets.content.semantics import captions as written
+    from assets.content.semantics import known
     from resources.captioner import captioner
 
-    settings = work.profile.content
-    for part in work:
-        described = part.read(TRACKS, columns=["track_id", "release_year"])
-        for table, columns in (
-            (TAGS, ["tags"]),
-            (RHYTHM, ["tempo_bpm", "key"]),
-            (AUDIO_FILES, ["path", "status"]),
-        ):
-            described = described.join(part.read(table, columns=["track_id", *columns]), on="track_id", how="left")
-        written = write_captions(Path(work.raw.root), described, captioner(settings), max_s=settings.max_audio_s)
-        part.write({CAPTIONS: written.captions}, written.refused)
+    root, provider = Path(work.raw.root), captioner(work.profile)
+    with open_ear("caption", root=root, profile=work.profile, kept=work.lake.kept, log=work.log.info) as listen:
+        for part in work:
+            part.listed(RECORDINGS)
+            part.models(work.profile.content.captioner)
+            tracks = part.read(TRACKS, columns=["track_id", "release_year"])
+            for table, columns in ((TAGS, ["tags"]), (RHYTHM, ["tempo_bpm", "key"])):
+                tracks = tracks.join(part.read(table, columns=["track_id", *columns]), on="track_id", how="left")
+            files = part.read(AUDIO_FILES)
+            if provider.sample_rate_hz is None:
+                asked = known(tracks)
+                sentences = dict(zip((track.track_id for track in asked), provider.caption(asked), strict=True))
+            else:
+                sentences = listen(files, part.key)
+            made = written(tracks, sentences, captioner=provider.name)
+            part.write({CAPTIONS: made.captions}, made.refused)

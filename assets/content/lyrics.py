@@ -1,66 +1,217 @@
-"""The lyrics of each track that has a recording, by a transcriber."""
+"""Which transcribed segments are lyrics: a pure function of stored segments, so that other thresholds transcribe
+nothing again.
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import NamedTuple
+A segment that a model heard is dropped as in the E4SRec study when it is more likely no speech than the profile allows
+or its tokens are too unlikely: one of the two is enough. (openai-whisper skips a window only for both, which lets
+through the phrases of its training data that it is sure to hear in music.) Beyond the study, a segment is dropped when
+its own text is repetitive, and when it is a phrase that Whisper writes where nobody sings. A chorus stays: repetition
+from line to line is none of a segment's own, and only long runs of one line are shortened.
+"""
+
+import zlib
 
 import polars as pl
 
-from assets.content.audio import UndecodableError, decode
-from assets.content.tables import LYRICS
-from resources.refusals import Refusal, refused_frame
-from resources.transcriber import Recording, Transcriber, Transcript, open_inside
+from resources.profile import Lyrics
+from resources.transcriber import plain_lyrics
 
-BATCH = 32  # recordings: what is in memory at once
+SCHEMA = {
+    "track_id": pl.String,
+    "text": pl.String,
+    "origin": pl.String,
+    "language": pl.String,
+    "status": pl.String,
+}
+# What models leave beside the text; lyric files have nothing of it and are taken as they are.
+MEASURED = ("start_s", "mean_logprob", "no_speech_probability", "compression_ratio", "temperature")
+NOT_A_LETTER = r"[^\p{L}\p{M}\p{N}]+"
+UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
+RUN = r"[\p{L}\p{M}\p{N}'’]+"
+WORD = rf"{UNSPACED}|{RUN}"  # where no spaces part words, each character counts
+# Whole segments, lower case, words parted by one space.
+PHRASES = (
+    "thank you",
+    "thank you very much",
+    "thank you for watching",
+    "thank you for watching this video",
+    "thank you so much for watching",
+    "thanks for watching",
+    "thanks for listening",
+    "please subscribe",
+    "please subscribe to my channel",
+    "like and subscribe",
+    "don t forget to like and subscribe",
+    "see you next time",
+    "see you in the next video",
+    "music playing",
+    "instrumental music",
+    "gracias por ver el video",
+    "gracias por ver",
+    "suscríbete al canal",
+    "obrigado por assistir",
+    "inscreva se no canal",
+    "merci d avoir regardé cette vidéo",
+    "merci d avoir regardé",
+    "abonnez vous",
+    "vielen dank",
+    "vielen dank fürs zuschauen",
+    "danke fürs zuschauen",
+    "bis zum nächsten mal",
+    "grazie per la visione",
+    "grazie per aver guardato il video",
+    "iscrivetevi al canale",
+    "bedankt voor het kijken",
+    "dziękuję za uwagę",
+    "dziękuję za obejrzenie",
+    "tack för att ni tittade",
+    "děkuji za pozornost",
+    "köszönöm hogy megnéztétek",
+    "izlediğiniz için teşekkür ederim",
+    "izlediğiniz için teşekkürler",
+    "abone olmayı unutmayın",
+    "спасибо за просмотр",
+    "продолжение следует",
+    "подписывайтесь на канал",
+    "дякую за перегляд",
+    "terima kasih telah menonton",
+    "cảm ơn các bạn đã theo dõi",
+    "ご視聴ありがとうございました",
+    "ご視聴いただきありがとうございます",
+    "チャンネル登録お願いします",
+    "チャンネル登録をお願いいたします",
+    "시청해주셔서 감사합니다",
+    "시청해 주셔서 감사합니다",
+    "구독과 좋아요 부탁드립니다",
+    "谢谢观看",
+    "謝謝觀看",
+    "感谢观看",
+    "感謝觀看",
+    "请不吝点赞 订阅 转发 打赏支持明镜与点点栏目",
+    "شكرا على المشاهدة",
+    "شكرا للمشاهدة",
+    "اشتركوا في القناة",
+)
+# Anywhere in a segment: the credits of subtitles.
+CREDITS = (
+    "amara org",
+    "opensubtitles",
+    "subtitles by",
+    "subtitles made by",
+    "captions by",
+    "transcribed by",
+    "transcription by",
+    "subtítulos por",
+    "subtítulos realizados por",
+    "subtítulos creados por",
+    "legendas por",
+    "legendas pela",
+    "sous titres par",
+    "sous titres réalisés par",
+    "sous titrage",
+    "untertitel von",
+    "untertitel der",
+    "untertitel im auftrag",
+    "untertitelung des",
+    "sottotitoli di",
+    "sottotitoli a cura",
+    "sottotitoli creati",
+    "ondertiteld door",
+    "ondertiteling door",
+    "napisy stworzone",
+    "undertexter av",
+    "undertexter från",
+    "субтитры сделал",
+    "субтитры создавал",
+    "субтитры подогнал",
+    "редактор субтитров",
+    "字幕由",
+    "字幕志愿者",
+)
 
 
-class Lyrics(NamedTuple):
-    """Rows of content/lyrics, and a refused row for each failed one."""
+def lyrics(transcripts: pl.DataFrame, segments: pl.DataFrame, settings: Lyrics) -> pl.DataFrame:
+    """Rows of content/lyrics, from rows of content/transcripts and content/segments.
 
-    lyrics: pl.DataFrame
-    refused: pl.DataFrame
-
-
-def lyrics(root: Path, tracks: pl.DataFrame, transcriber: Transcriber, *, max_s: float) -> Lyrics:
-    """The lyrics of each track of `tracks` (track_id, path under root or null), from its first `max_s` seconds.
-
-    Without a recording a track's lyrics are absent. Reasons: the transcriber's, unreadable, and those of
-    `assets.content.audio.decode` where the transcriber listens.
+    Lyric files keep their text. Of what a model heard, status is instrumental where it mostly heard no speech, and
+    failed (as in the E4SRec study) where too many segments are dropped, or too few or always the same words are left.
     """
-    ordered = tracks.select("track_id", "path").sort("track_id")
-    recorded = [Recording(track_id, root, path) for track_id, path in ordered.drop_nulls("path").iter_rows()]
-    rows: list[tuple[str, str | None, str | None, str]] = [
-        (track_id, None, None, "absent")
-        for (track_id,) in ordered.filter(pl.col("path").is_null()).select("track_id").rows()
-    ]
-    refusals = []
-    for start in range(0, len(recorded), BATCH):
-        batch = recorded[start : start + BATCH]
-        for recording, result in zip(batch, _transcribed(batch, transcriber, max_s), strict=True):
-            if isinstance(result, Refusal):
-                refusals.append(result)
-                rows.append((recording.track_id, None, None, "failed"))
-            else:
-                rows.append((recording.track_id, result.text, result.origin, result.status))
-    frame = pl.DataFrame(rows, schema=LYRICS.empty().schema, orient="row").sort("track_id")
-    return Lyrics(frame, refused_frame(refusals))
+    judged = _judged(segments.sort("track_id", "segment"), settings)
+    heard = judged.group_by("track_id").agg(
+        pl.col("is_measured").any(),
+        (~pl.col("is_kept")).mean().alias("bad_share"),
+        pl.col("no_speech_probability").fill_nan(None).mean().alias("no_speech"),
+    )
+    texts = _shortened(judged.filter("is_kept"), settings.max_line_repeats).with_columns(
+        pl.col("text").str.extract_all(WORD).list.len().alias("words"),
+        _distinct_share(pl.col("text").str.to_lowercase().str.extract_all(RUN)).alias("distinct_share"),
+    )
+    least_words = pl.max_horizontal(settings.min_words, pl.col("decoded_s") / 60 * settings.min_words_per_minute)
+    is_failed = (
+        (pl.col("bad_share") >= settings.max_bad_share)
+        | (pl.col("words").fill_null(0) < least_words)
+        | (pl.col("distinct_share").fill_null(0) < settings.min_unique_share)
+    )
+    status = (
+        pl.when(pl.col("status") != "sung")
+        .then("status")
+        .when(pl.col("is_measured").is_null() | (pl.col("no_speech") > settings.max_instrumental_no_speech))
+        .then(pl.lit("instrumental"))
+        .when(pl.col("is_measured") & is_failed)
+        .then(pl.lit("failed"))
+        .otherwise(pl.lit("sung"))
+    )
+    return (
+        transcripts.join(heard, on="track_id", how="left")
+        .join(texts, on="track_id", how="left")
+        .with_columns(status=status)
+        .with_columns(text=pl.when(pl.col("status") == "sung").then("text"))
+        .sort("track_id")
+        .select(pl.col(name).cast(kind) for name, kind in SCHEMA.items())
+    )
 
 
-def _transcribed(recordings: Sequence[Recording], transcriber: Transcriber, max_s: float) -> list[Transcript | Refusal]:
-    """One result per recording, in order; recordings that cannot be decoded do not reach the transcriber."""
-    if transcriber.sample_rate_hz is None:
-        return transcriber.transcribe(recordings)
-    decoded = [_decoded(recording, transcriber.sample_rate_hz, max_s) for recording in recordings]
-    results = iter(transcriber.transcribe([recording for recording in decoded if isinstance(recording, Recording)]))
-    return [recording if isinstance(recording, Refusal) else next(results) for recording in decoded]
+def _judged(segments: pl.DataFrame, settings: Lyrics) -> pl.DataFrame:
+    """With `line` (its words alone), is_measured and is_kept. A statistic that a model left out or as no number drops
+    its segment.
+    """
+    line = pl.col("text").str.normalize("NFC").str.to_lowercase().str.replace_all(NOT_A_LETTER, " ").str.strip_chars()
+    ratio = pl.col("compression_ratio").fill_nan(None)
+    own_ratio = pl.col("text").map_elements(_compression_ratio, return_dtype=pl.Float64)
+    is_good = (
+        (pl.col("no_speech_probability").fill_nan(None) <= settings.max_no_speech)
+        & (pl.col("mean_logprob").fill_nan(None) >= settings.min_mean_logprob)
+        # The statistic is that of a window of many lines, where a chorus repeats; a loop repeats within its line.
+        & (
+            (ratio <= settings.max_compression_ratio)
+            | (own_ratio <= settings.max_compression_ratio) & ratio.is_not_null()
+        )
+    ).fill_null(value=False)
+    credited = pl.format(" {} ", "line").str.contains_any([f" {credit} " for credit in CREDITS])
+    is_lyrics = (pl.col("line") != "") & ~pl.col("line").is_in(PHRASES) & ~credited
+    is_measured = pl.any_horizontal(pl.col(MEASURED).is_not_null())
+    return segments.with_columns(line=line, is_measured=is_measured).with_columns(
+        is_kept=~pl.col("is_measured") | (is_good & is_lyrics)
+    )
 
 
-def _decoded(recording: Recording, sample_rate_hz: int, max_s: float) -> Recording | Refusal:
-    try:
-        with open_inside(recording.root, recording.path) as file:
-            heard = decode(file, sample_rate_hz=sample_rate_hz, max_s=max_s)
-    except UndecodableError as error:
-        return Refusal(recording.path, recording.track_id, error.reason, error.detail)
-    except OSError as error:
-        return Refusal(recording.path, recording.track_id, "unreadable", error.strerror or str(error))
-    return Recording(recording.track_id, recording.root, recording.path, heard.samples_N)
+def _shortened(kept: pl.DataFrame, repeats: int) -> pl.DataFrame:
+    """The text of each track of which a segment is kept; of a run of one line its first `repeats`."""
+    run = pl.col("line").rle_id().over("track_id")
+    place = pl.int_range(pl.len()).over("track_id", "run")
+    return (
+        kept.with_columns(run=run)
+        .filter(~pl.col("is_measured") | (place < repeats))
+        .group_by("track_id", maintain_order=True)
+        .agg(pl.col("text").str.join("\n"))
+        .with_columns(pl.col("text").map_elements(plain_lyrics, return_dtype=pl.String))
+    )
+
+
+def _distinct_share(words: pl.Expr) -> pl.Expr:
+    return words.list.n_unique() / words.list.len()
+
+
+def _compression_ratio(text: str) -> float:
+    """As openai-whisper: bytes for each byte that zlib makes of them."""
+    raw = text.encode()
+    return len(raw) / len(zlib.compress(raw))

@@ -4,22 +4,19 @@ Tags are what is written about the track; where nothing is, the names that liste
 it. Only training playlists may be handed in: a test playlist's name would give its tracks away.
 """
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import polars as pl
 
-from assets.content.audio import samples_of
 from assets.content.tables import CAPTIONS
 from assets.sources.identity import normalised
-from resources.captioner import Captioner, Heard
+from resources.captioner import Heard
 from resources.refusals import Refusal, refused_frame
 
 MOST_TAGS = 10
 LEAST_PLAYLISTS = 2  # that share a name, before it says something about a track
 LONGEST_NAME = 40  # characters: longer names are sentences, not tags
-BATCH = 64  # tracks: what is in memory at once
 PLAYLIST_PUNCTUATION = r"[.,/#!$%\^*;:{}=_`~()@]"  # as the MPD scripts normalise titles
 ABOUT_THE_LISTENER = (
     r"^(?:seen live|favou?rites?|my .*|awesome|amazing|overplayed|check out|love it|good|cool|.*\bspotify\b"
@@ -69,36 +66,30 @@ def semantic_tags(
     )
 
 
-def captions(root: Path, described: pl.DataFrame, captioner: Captioner, *, max_s: float) -> Captions:
-    """A caption for each track of which anything but its year is known.
+def captions(tracks: pl.DataFrame, written: Mapping[str, str | Refusal], *, captioner: str) -> Captions:
+    """A row for each track of `tracks` (track_id), with its caption where one was `written`.
 
-    described has track_id, tags, tempo_bpm, key, release_year and, for a captioner that listens, path and status of
-    content/audio_files. Reasons: the captioner's.
+    Reasons: the captioner's.
     """
     rows, refusals = [], []
-    for batch in _batches(root, described.sort("track_id"), captioner, max_s):
-        asked = [track for track in batch if track.tags or track.tempo_bpm or track.key or track.samples_N is not None]
-        results = dict(zip((track.track_id for track in asked), captioner.caption(asked), strict=True))
-        for track in batch:
-            result = results.get(track.track_id)
-            if isinstance(result, Refusal):
-                refusals.append(result)
-            caption = result if isinstance(result, str) else None
-            rows.append((track.track_id, caption, captioner.name, "captioned" if caption else "absent"))
+    for track_id in tracks["track_id"].sort():
+        result = written.get(track_id)
+        if isinstance(result, Refusal):
+            refusals.append(result._replace(source="content/captions", location=track_id))
+        caption = result if isinstance(result, str) else None
+        rows.append((track_id, caption, captioner, "captioned" if caption else "absent"))
     return Captions(pl.DataFrame(rows, schema=CAPTIONS.empty().schema, orient="row"), refused_frame(refusals))
 
 
-def _batches(root: Path, described: pl.DataFrame, captioner: Captioner, max_s: float) -> Iterator[list[Heard]]:
-    for rows in described.iter_slices(BATCH):
-        samples = {}
-        if captioner.sample_rate_hz is not None:
-            samples = dict(samples_of(root, rows, sample_rate_hz=captioner.sample_rate_hz, max_s=max_s))
-        yield [
-            Heard(track_id, tuple(tags or ()), tempo_bpm, key, release_year, samples.get(track_id))
-            for track_id, tags, tempo_bpm, key, release_year in rows.select(
-                "track_id", "tags", "tempo_bpm", "key", "release_year"
-            ).iter_rows()
-        ]
+def known(described: pl.DataFrame) -> list[Heard]:
+    """What a captioner that does not listen is told: the tracks of which anything but the year is known.
+
+    described has track_id, tags, tempo_bpm, key, release_year.
+    """
+    names = ["track_id", "tags", "tempo_bpm", "key", "release_year"]
+    rows = described.sort("track_id").select(names).iter_rows()
+    heard = [Heard(track_id, tuple(tags or ()), *rest) for track_id, tags, *rest in rows]
+    return [track for track in heard if track.tags or track.tempo_bpm or track.key]
 
 
 def _kept(tags: pl.Expr) -> pl.Expr:

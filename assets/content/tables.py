@@ -27,13 +27,39 @@ class AudioFiles(dy.Schema):
     status = dy.String(nullable=False, description="decoded, truncated, capped, refused or absent")
 
 
+class Transcripts(dy.Schema):
+    """What a transcriber made of one track's recording, before any filter."""
+
+    track_id = dy.String(primary_key=True, description=TRACK_ID)
+    origin = dy.String(nullable=True, description="lrc, txt, tag, or the transcriber's name")
+    language = dy.String(nullable=True, description="Language code, as in 'en'; null where unknown")
+    language_probability = dy.Float64(nullable=True, min=0, max=1, description="Of that language, on a vocal window")
+    decoded_s = dy.Float64(nullable=True, description="Length that was heard")
+    status = dy.String(nullable=False, description="sung, instrumental, silent, absent or failed")
+
+
+class Segments(dy.Schema):
+    """One stretch of one track's transcript; times and statistics are null where the origin has none."""
+
+    track_id = dy.String(primary_key=True, description=TRACK_ID)
+    segment = dy.Int64(primary_key=True, min=0, description="Its number within the track")
+    text = dy.String(nullable=False, description="What is sung")
+    start_s = dy.Float64(nullable=True, min=0, description="Where it begins in the recording")
+    end_s = dy.Float64(nullable=True, min=0, description="Where it ends")
+    mean_logprob = dy.Float64(nullable=True, description="Mean logarithm of its tokens' probabilities")
+    no_speech_probability = dy.Float64(nullable=True, description="That nobody speaks or sings")
+    compression_ratio = dy.Float64(nullable=True, description="Of its text under gzip: repetition is high")
+    temperature = dy.Float64(nullable=True, description="At which its tokens were sampled")
+
+
 class Lyrics(dy.Schema):
-    """The lyrics of one track."""
+    """The lyrics of one track: what passes of its transcript."""
 
     track_id = dy.String(primary_key=True, description=TRACK_ID)
     text = dy.String(nullable=True, description="Lines joined by newlines; null where there are none")
     origin = dy.String(nullable=True, description="lrc, txt, tag, or the transcriber's name")
-    status = dy.String(nullable=False, description="sung, instrumental, absent or failed")
+    language = dy.String(nullable=True, description="Language code, as in 'en'; null where unknown")
+    status = dy.String(nullable=False, description="sung, instrumental, silent, absent or failed")
 
 
 class Rhythm(dy.Schema):
@@ -68,6 +94,8 @@ class Captions(dy.Schema):
 
 RECORDINGS = Table("content", "recordings", Recordings)
 AUDIO_FILES = Table("content", "audio_files", AudioFiles)
+TRANSCRIPTS = Table("content", "transcripts", Transcripts)
+SEGMENTS = Table("content", "segments", Segments)
 LYRICS = Table("content", "lyrics", Lyrics)
 RHYTHM = Table("content", "rhythm", Rhythm)
 TAGS = Table("content", "tags", Tags)

@@ -4,16 +4,12 @@ Tempo is the strongest period of the onset strength under a log-normal prior (as
 Krumhansl-Kessler profiles (1982) against the mean chroma. One tempo and one key per recording: no changes within it.
 """
 
-from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 import librosa
 import numpy as np
-import polars as pl
 from librosa.onset import onset_strength
 from numpy.typing import NDArray
-
-from assets.content.tables import RHYTHM
 
 # N samples, T frames, F frequency bins
 
@@ -41,16 +37,6 @@ class Rhythm(NamedTuple):
     key: str | None
     key_strength: float | None
     status: Literal["measured", "silent", "absent"]
-
-
-def rhythm_frame(recordings: Iterable[tuple[str, Samples | None]], *, sample_rate_hz: int) -> pl.DataFrame:
-    """Rows of content/rhythm for (track_id, samples), absent where there are no samples."""
-    absent = Rhythm(None, None, None, "absent")
-    rows = [
-        (track_id, *(absent if samples_N is None else tempo_and_key(samples_N, sample_rate_hz)))
-        for track_id, samples_N in recordings
-    ]
-    return pl.DataFrame(rows, schema=RHYTHM.empty().schema, orient="row")
 
 
 def tempo_and_key(samples_N: Samples, sample_rate_hz: int) -> Rhythm:

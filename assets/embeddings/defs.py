@@ -1,5 +1,6 @@
 """What Dagster sees of `embeddings`."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,7 +9,7 @@ import polars as pl
 import sql
 from assets.catalog.tables import PLAYLIST_SPLITS, TRACKS
 from assets.content.tables import AUDIO_FILES, CAPTIONS, LYRICS, RECORDINGS, TAGS
-from assets.embeddings.tables import ITEM2VEC, VECTORS
+from assets.embeddings.tables import ITEM2VEC, SONIC_VECTORS, VECTORS
 from assets.partitions import TRACK_SHARDS
 from assets.sources.tables import PLAYLIST_TRACKS
 from assets.work import Part, Work, asset
@@ -16,11 +17,14 @@ from resources.tables import Table
 from resources.text_encoder import text_encoder
 
 if TYPE_CHECKING:
-    from assets.embeddings.text import Encoded
+    from assets.embeddings.vectors import Vectors
 
 PLAYLIST, SEMANTIC, METADATA, WORDS, AUDIO = (
     VECTORS[modality] for modality in ("playlist", "semantic", "metadata", "lyrics", "audio")
 )
+
+TEXT_MODELS = ("nv_embed", "sentence_model")
+AUDIO_MODELS = ("content", "musicfm", "clap")
 
 
 @asset(ITEM2VEC, whole=[PLAYLIST_SPLITS, PLAYLIST_TRACKS], kinds={"gensim", "parquet"}, pool="gpu")
@@ -55,6 +59,8 @@ def item2vec(work: Work) -> None:
 def playlist_vectors(work: Work) -> None:
     """The item2vec vector of each track of the shard; null for cold tracks, which no training playlist holds."""
     for part in work:
+        if _is_brought_in(work, part, PLAYLIST):
+            continue
         vectors = part.read(ITEM2VEC)
         name = vectors["encoder"].first() or "item2vec"
         tracks = part.read(TRACKS, columns=["track_id"])
@@ -62,53 +68,93 @@ def playlist_vectors(work: Work) -> None:
         part.write({PLAYLIST: frame}, notes={"missing": frame["vector"].null_count()})
 
 
-@asset(SEMANTIC, same=[TAGS, CAPTIONS], partitions=TRACK_SHARDS, kinds={"numpy", "parquet"}, pool="gpu")
+@asset(SEMANTIC, same=[TRACKS, TAGS, CAPTIONS], partitions=TRACK_SHARDS, sections=TEXT_MODELS, pool="gpu")
 def semantic_vectors(work: Work) -> None:
     """What each track's tags and caption say, as a vector by the profile's text encoder."""
-    from assets.embeddings.text import encode_documents, semantic_documents
+    from assets.embeddings.text import semantic_documents
 
-    encoder = text_encoder(work.profile.embeddings)
-    for part in work:
-        documents = semantic_documents(part.read(TAGS), part.read(CAPTIONS))
-        _write(part, SEMANTIC, encode_documents(documents, encoder))
+    _read(work, SEMANTIC, lambda part: semantic_documents(part.read(TAGS), part.read(CAPTIONS)))
 
 
-@asset(METADATA, same=[TRACKS], partitions=TRACK_SHARDS, kinds={"numpy", "parquet"}, pool="gpu")
+@asset(METADATA, same=[TRACKS], partitions=TRACK_SHARDS, sections=TEXT_MODELS, pool="gpu")
 def metadata_vectors(work: Work) -> None:
     """Title, artist, album and year of each track, as a vector by the profile's text encoder."""
-    from assets.embeddings.text import encode_documents, metadata_documents
+    from assets.embeddings.text import metadata_documents
 
-    encoder = text_encoder(work.profile.embeddings)
-    for part in work:
-        _write(part, METADATA, encode_documents(metadata_documents(part.read(TRACKS)), encoder))
+    _read(work, METADATA, lambda part: metadata_documents(part.read(TRACKS)))
 
 
-@asset(WORDS, same=[LYRICS], partitions=TRACK_SHARDS, kinds={"numpy", "parquet"}, pool="gpu")
+@asset(WORDS, same=[TRACKS, LYRICS], partitions=TRACK_SHARDS, sections=TEXT_MODELS, pool="gpu")
 def lyrics_vectors(work: Work) -> None:
     """The lyrics of each track, as a vector by the profile's text encoder; null where there are none."""
-    from assets.embeddings.text import encode_documents, lyrics_documents
+    from assets.embeddings.text import lyrics_documents
 
-    encoder = text_encoder(work.profile.embeddings)
-    for part in work:
-        _write(part, WORDS, encode_documents(lyrics_documents(part.read(LYRICS)), encoder))
+    _read(work, WORDS, lambda part: lyrics_documents(part.read(LYRICS)))
+
+
+@asset(AUDIO, same=[TRACKS, AUDIO_FILES, RECORDINGS], partitions=TRACK_SHARDS, sections=AUDIO_MODELS, pool="gpu")
+def audio_vectors(work: Work) -> None:
+    """The recording of each track, as a vector by the profile's audio encoder; null where there is none."""
+    _listen(work, AUDIO, "audio", work.profile.embeddings.audio_encoder)
 
 
 @asset(
-    AUDIO, same=[AUDIO_FILES, RECORDINGS], partitions=TRACK_SHARDS, sections=["content"], kinds={"librosa"}, pool="gpu"
+    SONIC_VECTORS, same=[TRACKS, AUDIO_FILES, RECORDINGS], partitions=TRACK_SHARDS, sections=AUDIO_MODELS, pool="gpu"
 )
-def audio_vectors(work: Work) -> None:
-    """The recording of each track, as a vector by the profile's audio encoder; null where there is none."""
-    from assets.embeddings.audio import encode_recordings
+def sonic_vectors(work: Work) -> None:
+    """How each track's recording sounds, as a vector by the profile's sonic encoder; null where there is none."""
+    _listen(work, SONIC_VECTORS, "sonic", work.profile.embeddings.sonic_encoder)
+
+
+def _read(work: Work, table: Table, documents: Callable[[Part], pl.DataFrame]) -> None:
+    """Writes the vectors of each part's documents, or of the file that was made elsewhere."""
+    from assets.embeddings.text import open_reader
+    from assets.embeddings.vectors import encoded
+
+    encoder = text_encoder(work.profile)
+    with open_reader(profile=work.profile, kept=work.lake.kept, log=work.log.info) as read:
+        for part in work:
+            if _is_brought_in(work, part, table):
+                continue
+            part.models(work.profile.embeddings.text_encoder)
+            texts = documents(part)
+            rows = texts.rename({"text": "input"})
+            outcomes = read(texts, part.key)
+            _write(
+                part, table, encoded(rows, outcomes, table=table, encoder=encoder.name, dimensions=encoder.dimensions)
+            )
+
+
+def _listen(work: Work, table: Table, need: str, kind: str) -> None:
+    """Writes the vectors of each part's recordings, or of the file that was made elsewhere."""
+    from assets.content.listening import open_ear
+    from assets.embeddings.vectors import encoded
     from resources.audio_encoder import audio_encoder
 
-    encoder = audio_encoder(work.profile.embeddings)
-    for part in work:
-        part.listed(RECORDINGS)
-        files, max_s = part.read(AUDIO_FILES), work.profile.content.max_audio_s
-        encoded = encode_recordings(files, Path(work.raw.root), encoder, max_s=max_s)
-        _write(part, AUDIO, encoded)
+    root, encoder = Path(work.raw.root), audio_encoder(kind, work.profile)
+    with open_ear(need, root=root, profile=work.profile, kept=work.lake.kept, log=work.log.info) as listen:
+        for part in work:
+            if _is_brought_in(work, part, table):
+                continue
+            part.listed(RECORDINGS)
+            part.models(kind)
+            files = part.read(AUDIO_FILES)
+            rows = files.select("track_id", input="track_id")
+            outcomes = listen(files, part.key)
+            _write(
+                part, table, encoded(rows, outcomes, table=table, encoder=encoder.name, dimensions=encoder.dimensions)
+            )
 
 
-def _write(part: Part, table: Table, encoded: "Encoded") -> None:
-    vectors = encoded.vectors
-    part.write({table: vectors}, encoded.refused, notes={"missing": vectors["vector"].null_count()})
+def _is_brought_in(work: Work, part: Part, table: Table) -> bool:
+    """Whether the folder of published data has vectors for this table; if so, they are written."""
+    from assets.embeddings.vectors import brought_in
+
+    file = part.raw(work.raw.vectors(table.name.removesuffix("_vectors")))
+    if file.exists():
+        _write(part, table, brought_in(file, part.read(TRACKS), table=table))
+    return file.exists()
+
+
+def _write(part: Part, table: Table, made: "Vectors") -> None:
+    part.write({table: made.vectors}, made.refused, notes={"missing": made.vectors["vector"].null_count()})

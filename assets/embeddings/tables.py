@@ -35,6 +35,10 @@ class AudioVectors(Vectors):
     """The vector of one track's recording."""
 
 
+class SonicVectors(Vectors):
+    """The vector of how one track's recording sounds, for 3MToken's sonic characteristics."""
+
+
 class Item2vec(Vectors):
     """The item2vec vector of one warm track, as trained on the training playlists."""
 
@@ -46,5 +50,6 @@ VECTORS = {
     "lyrics": Table("embeddings", "lyrics_vectors", LyricsVectors),
     "audio": Table("embeddings", "audio_vectors", AudioVectors),
 }
+SONIC_VECTORS = Table("embeddings", "sonic_vectors", SonicVectors)
 ITEM2VEC = Table("embeddings", "item2vec", Item2vec)
 REFUSED = refused_table("embeddings")

@@ -1,23 +1,22 @@
 """What is embedded of a track as text: one document per track and text modality, null where there is nothing to say."""
 
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
+from resources.workers import Need, Task, crew
 
-from resources.refusals import Refusal, refused_frame
-from resources.text_encoder import TextEncoder
+from assets.code_version import module_version
+from assets.embeddings.text_worker import Text, TextSettings
+from resources.profile import Profile
+from resources.text_encoder import HashedNgramEncoder, text_encoder
 
-# N texts, D dimensions
-
-BATCH = 4096  # texts
-
-
-class Encoded(NamedTuple):
-    """Rows of an embeddings table, and a refused row for each track whose text has no vector."""
-
-    vectors: pl.DataFrame
-    refused: pl.DataFrame
+BATCH = 512  # texts: of this many, those of like lengths are encoded together
+WORKER = "assets.embeddings.text_worker:TextWorker"
 
 
 def metadata_documents(tracks: pl.DataFrame) -> pl.DataFrame:
@@ -44,35 +43,27 @@ def lyrics_documents(lyrics: pl.DataFrame) -> pl.DataFrame:
     return lyrics.select("track_id", "text")
 
 
-def encode_documents(documents: pl.DataFrame, encoder: TextEncoder) -> Encoded:
-    """One row per document (track_id, text); null stays null, and equal texts are encoded once.
+@contextmanager
+def open_reader(
+    *, profile: Profile, kept: Path, log: Callable[[str], None]
+) -> Iterator[Callable[[pl.DataFrame, str], dict[str, Any]]]:
+    """Reads documents (track_id, text): a function of them and their partition, to the outcome of each distinct text.
 
-    Reasons: the encoder's, and bad_embedding for a vector that is not finite or has no length.
-    Raises ValueError for a vector of another length than the encoder states.
+    Equal texts are encoded once.
     """
-    ordered = documents.select("track_id", "text").sort("track_id")
-    texts = ordered["text"].drop_nulls().unique(maintain_order=True)
-    results: list[np.ndarray | Refusal] = []
-    for batch in texts.to_frame().iter_slices(BATCH):
-        results += encoder.encode(batch["text"].to_list())
-    place = dict(zip(texts, range(len(texts)), strict=True))
+    encoder = text_encoder(profile)
+    version = module_version(type(encoder).__module__)
+    # Hashing n-grams is faster than reading what was kept of it.
+    identity = None if isinstance(encoder, HashedNgramEncoder) else f"{encoder.name}, {version}"
+    needs = [Need("vector", identity, np.ndarray)]
+    workers = profile.workers.model_copy(update={"preparers": 0})
+    settings = TextSettings(profile.model_dump_json())
+    with crew(workers, WORKER, settings, needs, kept=kept, batch=BATCH, log=log) as readers:
 
-    vectors_ND = np.zeros((ordered.height, encoder.dimensions), dtype=np.float32)
-    is_present = np.zeros(ordered.height, dtype=bool)
-    refusals = []
-    for row, (track_id, text) in enumerate(ordered.iter_rows()):
-        result = None if text is None else results[place[text]]
-        if isinstance(result, np.ndarray):
-            if result.shape != (encoder.dimensions,):
-                raise ValueError(f"{encoder.name}: a vector of shape {result.shape}; expected {encoder.dimensions}")
-            vectors_ND[row] = result
-            is_present[row] = np.isfinite(result).all() and result.any()
-            if not is_present[row]:
-                result = Refusal(encoder.name, track_id, "bad_embedding", f"not finite or zero: {text!r}")
-        if isinstance(result, Refusal):
-            refusals.append(result._replace(location=track_id))
-    vectors = pl.Series("vector", vectors_ND, dtype=pl.Array(pl.Float32, encoder.dimensions))
-    frame = ordered.select("track_id").with_columns(
-        pl.when(pl.Series(is_present)).then(vectors).alias("vector"), encoder=pl.lit(encoder.name)
-    )
-    return Encoded(frame, refused_frame(refusals))
+        def read(documents: pl.DataFrame, part: str) -> dict[str, Any]:
+            texts = documents["text"].drop_nulls().unique().sort().to_list()
+            tasks = [Task(sha256(text.encode()).hexdigest(), Text(text)) for text in texts]
+            outcomes = readers.map(tasks, part=part)
+            return {text: outcome["vector"] for text, outcome in zip(texts, outcomes, strict=True)}
+
+        yield read

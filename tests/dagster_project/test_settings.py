@@ -12,8 +12,15 @@ def test_nothing_set_means_the_sample_world() -> None:
     """The small profile, the sample world and its lake, all under data/embedded of the project."""
     chosen = settings({})
     data = PROJECT / "data/embedded"
-    assert (chosen.profile, chosen.raw, chosen.lake) == (EMBEDDED, data / "sample", data / "lake")
+    assert (chosen.raw, chosen.lake) == (data / "sample", data / "lake")
+    assert chosen.profile == EMBEDDED.model_copy(update={"models": str(PROJECT / "models")})
     assert chosen.is_sample
+
+
+def test_models_lie_where_they_are_said_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`MUSIC_MODELS` is of the shell's folder and made absolute, because workers have other ones."""
+    monkeypatch.chdir(tmp_path)
+    assert settings({"MUSIC_MODELS": "weights"}).profile.models == str(tmp_path.resolve() / "weights")
 
 
 @pytest.mark.parametrize("environment", [{}, {"MUSIC_RAW": "/music"}, {"MUSIC_LAKE": "/lake"}])
@@ -43,7 +50,7 @@ def test_each_profile_has_its_own_lake() -> None:
     """The paper's numbers never meet tables made with the small ones."""
     for environment in ({}, {"MUSIC_RAW": "/music"}):
         paper = settings({**environment, "MUSIC_PROFILE": "paper"})
-        assert paper.profile == PAPER
+        assert paper.profile == PAPER.model_copy(update={"models": paper.profile.models})
         assert paper.lake != settings(environment).lake
         assert paper.lake.parent.name == "paper"
 

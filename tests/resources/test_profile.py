@@ -1,10 +1,12 @@
 """The profiles: overridden field by field, refused when wrong, and the paper's numbers as published."""
 
+from pathlib import Path
+
 import pytest
 
 from resources.profile import EMBEDDED, PAPER, Profile, Tokens, chosen_profile, settings_digest
 
-SECTIONS = [name for name in Profile.model_fields if name != "name"]
+SECTIONS = [name for name in Profile.model_fields if name not in ("name", "models")]
 # The E4SRec study's cut of LastFM-1K names its own settings in its file's name:
 # user_sessions_lastfm1k_minuser1000_minitem7_sessgap1200_minsesslen10_minhist50.csv
 PUBLISHED = {
@@ -100,14 +102,36 @@ def test_the_paper_fails_where_the_small_profile_makes_do() -> None:
 
 
 def test_the_profiles_differ_in_scale_alone() -> None:
-    """Seeds, providers and what is read and looked up are one; only numbers that change with scale differ."""
+    """Seeds, models and what is read are one; only providers and numbers that change with scale differ."""
     embedded, paper = EMBEDDED.model_dump(), PAPER.model_dump()
-    assert [embedded[name] for name in ("sources", "content", "index")] == [
-        paper[name] for name in ("sources", "content", "index")
-    ]
+    models = ("whisper", "musicfm", "clap", "lp_musiccaps", "nv_embed", "sentence_model")
+    alike = ("sources", "lyrics", "index", "workers", *models)
+    assert [embedded[name] for name in alike] == [paper[name] for name in alike]
     for section in SECTIONS:
         changed = {field for field, value in paper[section].items() if embedded[section][field] != value}
-        assert not [field for field in changed if field.endswith(("seed", "encoder", "model", "tokenizer"))]
+        assert not [field for field in changed if field.endswith(("seed", "model", "tokenizer"))]
+
+
+def test_the_paper_profile_takes_the_papers_models() -> None:
+    """TalkPlay 4.1, and CLAP for the sonic modality; the embedded profile needs no model."""
+    chosen = [(profile.content.transcriber, profile.content.captioner) for profile in (EMBEDDED, PAPER)]
+    assert chosen == [("lyric_files", "sentences"), ("whisper", "lp_musiccaps")]
+    names = ("audio_encoder", "sonic_encoder", "text_encoder")
+    encoders = [tuple(getattr(profile.embeddings, name) for name in names) for profile in (EMBEDDED, PAPER)]
+    assert encoders == [("spectral", "spectral", "hashed_ngrams"), ("musicfm", "clap", "nv_embed")]
+
+
+def test_unpinned_files_are_those_of_the_provider() -> None:
+    """A checkpoint with a hash in the profile is not among them; a provider without files has none."""
+    profile = chosen_profile({"MUSIC_MODELS": "/models"})
+    assert profile.unpinned("musicfm") == [Path("/models/musicfm/msd_stats.json")]
+    assert profile.unpinned("nv_embed") == [Path("/models/nvidia/NV-Embed-v2")]
+    assert profile.unpinned("whisper") == profile.unpinned("spectral") == []
+
+
+def test_a_list_of_numbers_is_overridden() -> None:
+    """In the form that the launchpad shows."""
+    assert chosen_profile({"MUSIC_WHISPER__TEMPERATURES": "[0.0,0.4]"}).whisper.temperatures == [0.0, 0.4]
 
 
 def test_every_field_says_what_it_is_and_whose_choice() -> None:

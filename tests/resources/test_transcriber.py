@@ -11,14 +11,15 @@ from mutagen.flac import FLAC
 from mutagen.id3 import ID3, USLT
 from mutagen.oggvorbis import OggVorbis
 
+from resources.inside import open_inside
 from resources.refusals import Refusal
 from resources.transcriber import (
     MAX_CHARACTERS,
     MAX_FILE_BYTES,
     LyricFiles,
     Recording,
+    Segment,
     Transcript,
-    open_inside,
     plain_lyrics,
 )
 
@@ -37,22 +38,27 @@ def transcribed(root: Path, name: str = "song.flac") -> Transcript | Refusal:
     return LyricFiles().transcribe([Recording("t", root, name)])[0]
 
 
+def sung(text: str, origin: str) -> Transcript:
+    """A transcript of one segment that nothing but its text is known of."""
+    return Transcript((Segment(text),), origin, "sung")
+
+
 def test_lrc_loses_its_times_and_metadata(tmp_path: Path) -> None:
     """Line and word stamps and metadata lines go; the words and the empty line between verses stay."""
     recorded(tmp_path)
     text = "\ufeff[ar:Ann]\n[length: 02:10]\n[00:01.00]One <00:01.50>two\n[00:02.00][00:09.10]three\n\n\n[01:00]four\n"
     (tmp_path / "song.lrc").write_text(text, encoding="utf-8")
-    assert transcribed(tmp_path) == Transcript("One two\nthree\n\nfour", "lrc", "sung")
+    assert transcribed(tmp_path) == sung("One two\nthree\n\nfour", "lrc")
 
 
 def test_the_first_file_that_says_something_counts(tmp_path: Path) -> None:
     """`.lrc` before `.lyrics.txt` before `.txt`; an empty file says nothing."""
     recorded(tmp_path)
     (tmp_path / "song.txt").write_text("plain", encoding="utf-8")
-    assert transcribed(tmp_path) == Transcript("plain", "txt", "sung")
+    assert transcribed(tmp_path) == sung("plain", "txt")
     (tmp_path / "song.lyrics.txt").write_text("better", encoding="utf-8")
     (tmp_path / "song.lrc").write_text("[ti:Rain]\n", encoding="utf-8")
-    assert transcribed(tmp_path) == Transcript("better", "txt", "sung")
+    assert transcribed(tmp_path) == sung("better", "txt")
 
 
 @pytest.mark.parametrize("form", ["FLAC", "OGG", "MP3"])
@@ -67,7 +73,7 @@ def test_lyrics_inside_the_recording_are_read(tmp_path: Path, form: str) -> None
         comments = FLAC(path) if form == "FLAC" else OggVorbis(path)
         comments["LYRICS"] = "[00:01.00]sung words"
         comments.save(path)
-    assert transcribed(tmp_path, path.name) == Transcript("sung words", "tag", "sung")
+    assert transcribed(tmp_path, path.name) == sung("sung words", "tag")
 
 
 @pytest.mark.parametrize("marker", ["[instrumental]", "Instrumental", "[00:00.00](INSTRUMENTAL)"])
@@ -75,22 +81,22 @@ def test_an_explicit_marker_is_instrumental(tmp_path: Path, marker: str) -> None
     """A text that only says so means that nothing is sung."""
     recorded(tmp_path)
     (tmp_path / "song.lrc").write_text(marker, encoding="utf-8")
-    assert transcribed(tmp_path) == Transcript(None, "lrc", "instrumental")
+    assert transcribed(tmp_path) == Transcript((), "lrc", "instrumental")
 
 
 def test_an_instrumental_break_is_sung(tmp_path: Path) -> None:
     """The marker among other lines is only a line."""
     recorded(tmp_path)
     (tmp_path / "song.txt").write_text("one\n[instrumental]\ntwo", encoding="utf-8")
-    assert transcribed(tmp_path) == Transcript("one\n[instrumental]\ntwo", "txt", "sung")
+    assert transcribed(tmp_path) == sung("one\n[instrumental]\ntwo", "txt")
 
 
 def test_nothing_is_absent(tmp_path: Path) -> None:
     """A recording without lyric files and tags has no lyrics, also where it is no recording at all."""
     recorded(tmp_path)
     (tmp_path / "noise.mp3").write_bytes(b"\x00\x01noise")
-    assert transcribed(tmp_path) == Transcript(None, None, "absent")
-    assert transcribed(tmp_path, "noise.mp3") == Transcript(None, None, "absent")
+    assert transcribed(tmp_path) == Transcript((), None, "absent")
+    assert transcribed(tmp_path, "noise.mp3") == Transcript((), None, "absent")
 
 
 def test_other_encodings_are_refused(tmp_path: Path) -> None:
@@ -161,5 +167,4 @@ def test_the_sung_recording_has_its_lyrics() -> None:
     name = next(path for path in sorted(folder.glob("*.mp3"))).name
     result = transcribed(folder, name)
     assert isinstance(result, Transcript)
-    assert result.text is not None
-    assert result.text.startswith("soy un fantasma")
+    assert result.segments[0].text.startswith("soy un fantasma")

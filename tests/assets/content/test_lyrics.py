@@ -1,74 +1,227 @@
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+import math
+from typing import Any
 
 import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
-from assets.content.lyrics import BATCH, lyrics
-from assets.content.tables import LYRICS, REFUSED
-from resources.refusals import Refusal
-from resources.transcriber import LyricFiles, Recording, Transcript
+from assets.content.lyrics import SCHEMA, lyrics
+from resources.profile import Lyrics
+from resources.transcriber import plain_lyrics
 
-Encode = Callable[..., bytes]
+TRANSCRIPTS = {
+    "track_id": pl.String,
+    "origin": pl.String,
+    "language": pl.String,
+    "language_probability": pl.Float64,
+    "decoded_s": pl.Float64,
+    "status": pl.String,
+}
+SEGMENTS = {
+    "track_id": pl.String,
+    "segment": pl.Int32,
+    "text": pl.String,
+    "start_s": pl.Float64,
+    "end_s": pl.Float64,
+    "mean_logprob": pl.Float64,
+    "no_speech_probability": pl.Float64,
+    "compression_ratio": pl.Float64,
+    "temperature": pl.Float64,
+}
+VERSE = [
+    "early in the morning when the river runs low",
+    "she is walking to the station through the snow",
+    "every window on the corner has a light",
+    "someone sings about a summer out of sight",
+]
+GOOD = {"mean_logprob": -0.4, "no_speech_probability": 0.2, "compression_ratio": 1.6, "temperature": 0.0}
+
+Line = str | tuple[str, dict[str, float | None]]
 
 
-@dataclass
-class Listener:
-    """A transcriber that needs samples and says how many it got."""
-
-    name: str = "listener"
-    sample_rate_hz: int | None = 8_000
-    batches: list[int] = field(default_factory=list)
-
-    def transcribe(self, recordings: Sequence[Recording]) -> list[Transcript | Refusal]:
-        """The number of samples of each."""
-        self.batches.append(len(recordings))
-        counts = [0 if recording.samples_N is None else len(recording.samples_N) for recording in recordings]
-        return [Transcript(f"{count} samples", self.name, "sung") for count in counts]
+def heard(*lines: Line, decoded_s: float | None = 30.0, **settings: Any) -> tuple[str, str | None]:
+    """Status and text of one track of which a model heard these lines, each with what is special about it."""
+    rows = []
+    for number, line in enumerate(lines):
+        text, special = line if isinstance(line, tuple) else (line, {})
+        rows.append({"track_id": "t", "segment": number, "text": text, "start_s": 2.0 * number, **GOOD, **special})
+    segments = pl.DataFrame(rows, schema=SEGMENTS)
+    transcripts = pl.DataFrame([("t", "model", "en", 0.9, decoded_s, "sung")], schema=TRANSCRIPTS, orient="row")
+    row = lyrics(transcripts, segments, Lyrics(**settings)).row(0, named=True)
+    assert (row["track_id"], row["origin"], row["language"]) == ("t", "model", "en")
+    return row["status"], row["text"]
 
 
-def paths(**by_track: str | None) -> pl.DataFrame:
-    """The path of each track."""
-    rows = list(by_track.items())
-    return pl.DataFrame(rows, schema={"track_id": pl.String, "path": pl.String}, orient="row")
+def test_every_track_has_a_row() -> None:
+    """All statuses of transcripts stay, with null text unless sung; rows are in order of tracks."""
+    statuses = ["absent", "failed", "instrumental", "silent", "sung"]
+    rows = [(status, "model", None, None, None, status) for status in reversed(statuses)]
+    transcripts = pl.DataFrame(rows, schema=TRANSCRIPTS, orient="row")
+    segments = pl.DataFrame([{"track_id": "sung", "segment": 0, "text": "la"}], schema=SEGMENTS)
+    made = lyrics(transcripts, segments, Lyrics())
+    assert made.schema == SCHEMA
+    assert made["status"].to_list() == statuses
+    assert made["track_id"].to_list() == statuses
+    assert made["text"].to_list() == [None, None, None, None, "la"]
 
 
-def test_each_track_has_a_row(encode: Encode, tmp_path: Path) -> None:
-    """Sung, instrumental, failed and absent lyrics, in track order, and the failure's reason."""
-    for name, text in {"a": b"la la", "b": b"[Instrumental]", "c": b"\xff"}.items():
-        (tmp_path / f"{name}.flac").write_bytes(encode())
-        (tmp_path / f"{name}.txt").write_bytes(text)
-    result = lyrics(tmp_path, paths(d=None, c="c.flac", b="b.flac", a="a.flac"), LyricFiles(), max_s=60)
-    assert LYRICS.checked(result.lyrics).rows() == [
-        ("a", "la la", "txt", "sung"),
-        ("b", None, "txt", "instrumental"),
-        ("c", None, None, "failed"),
-        ("d", None, None, "absent"),
+def test_no_tracks_are_no_lyrics() -> None:
+    """Empty tables make an empty table of the same columns."""
+    made = lyrics(pl.DataFrame(schema=TRANSCRIPTS), pl.DataFrame(schema=SEGMENTS), Lyrics())
+    assert made.is_empty()
+    assert made.schema == SCHEMA
+
+
+def test_lines_are_joined_in_their_order() -> None:
+    """Segments of several tracks in any order of rows make the same lyrics."""
+    transcripts = pl.DataFrame(
+        [(name, "model", "en", 0.9, 30.0, "sung") for name in "ab"], schema=TRANSCRIPTS, orient="row"
+    )
+    rows = [
+        {"track_id": name, "segment": number, "text": f"{name} {text}", **GOOD}
+        for name in "ab"
+        for number, text in enumerate(VERSE * 3)
     ]
-    assert REFUSED.checked(result.refused).select("location", "reason").rows() == [("c", "not_utf8")]
+    segments = pl.DataFrame(rows, schema=SEGMENTS)
+    made = lyrics(transcripts, segments, Lyrics())
+    assert made["text"].to_list() == ["\n".join(f"{name} {text}" for text in VERSE * 3) for name in "ab"]
+    assert lyrics(transcripts.reverse(), segments.sample(fraction=1, shuffle=True, seed=1), Lyrics()).equals(made)
 
 
-def test_a_transcriber_that_listens_gets_samples(encode: Encode, tmp_path: Path) -> None:
-    """Recordings are decoded at its rate up to the cap; one that cannot be decoded fails without reaching it."""
-    (tmp_path / "a.flac").write_bytes(encode())
-    (tmp_path / "b.flac").write_bytes(b"noise")
-    listener = Listener()
-    result = lyrics(tmp_path, paths(b="b.flac", a="a.flac", c="a.flac"), listener, max_s=2)
-    assert result.lyrics["text"].to_list() == ["16000 samples", None, "16000 samples"]
-    assert result.refused.select("location", "reason").rows() == [("b", "undecodable")]
-    assert listener.batches == [2]
+def test_a_chorus_survives() -> None:
+    """Four times the same line, in a window that is therefore repetitive as a whole."""
+    chorus = [("carry me over the water", {"compression_ratio": 3.2})] * 4
+    assert heard(*VERSE, *chorus) == ("sung", "\n".join([*VERSE, *["carry me over the water"] * 4]))
 
 
-def test_recordings_come_in_batches(encode: Encode, tmp_path: Path) -> None:
-    """One more than a batch holds makes two batches."""
-    (tmp_path / "a.flac").write_bytes(encode(duration_s=1.5))
-    listener = Listener()
-    many = paths(**{f"{number:03}": "a.flac" for number in range(BATCH + 1)})
-    assert lyrics(tmp_path, many, listener, max_s=60).lyrics.height == BATCH + 1
-    assert listener.batches == [BATCH, 1]
+def test_a_stuck_line_is_shortened() -> None:
+    """Of thirty in a row four stay, whatever their punctuation; the line may come back later."""
+    stuck = [("Oh, no!" if number % 2 else "oh no", {"compression_ratio": 9.0}) for number in range(30)]
+    status, text = heard(*VERSE, *stuck, *VERSE, "oh no")
+    assert status == "sung"
+    assert text == "\n".join([*VERSE, "oh no", "Oh, no!", "oh no", "Oh, no!", *VERSE, "oh no"])
 
 
-def test_no_tracks_are_no_lyrics(tmp_path: Path) -> None:
-    """An empty shard has an empty table."""
-    result = lyrics(tmp_path, paths(), LyricFiles(), max_s=60)
-    assert LYRICS.checked(result.lyrics).is_empty()
+def test_a_loop_within_a_line_is_dropped() -> None:
+    """Its own text is repetitive; so is the window, or the line would not have been looked at."""
+    loop = "and again " * 20
+    assert heard(*VERSE, (loop, {"compression_ratio": 9.0}))[1] == "\n".join(VERSE)
+    assert heard(*VERSE, (loop, {"compression_ratio": 2.4}))[1] == "\n".join([*VERSE, loop.strip()])
+
+
+@pytest.mark.parametrize(
+    "special",
+    [
+        {"no_speech_probability": 0.61},
+        {"mean_logprob": -1.01},
+        {"mean_logprob": math.nan},
+        {"no_speech_probability": math.nan},
+        {"compression_ratio": math.nan},
+        {"mean_logprob": None},
+    ],
+)
+def test_a_bad_segment_is_dropped(special: dict[str, float | None]) -> None:
+    """No speech or unlikely tokens: one is enough; a statistic that is missing or no number is bad."""
+    assert heard(*VERSE, ("made up", special)) == ("sung", "\n".join(VERSE))
+
+
+def test_limits_are_still_good() -> None:
+    """Values at the profile's thresholds pass."""
+    limits: dict[str, float | None] = {"no_speech_probability": 0.6, "mean_logprob": -1.0, "compression_ratio": 2.4}
+    assert heard(*VERSE, ("at the limit", limits))[1] == "\n".join([*VERSE, "at the limit"])
+
+
+@pytest.mark.parametrize(
+    "phrase",
+    [
+        "Thanks for watching!",
+        " Thank you. ",
+        "Don't forget to like and subscribe.",
+        "Subtitles by the Amara.org community",
+        "Untertitel im Auftrag des ZDF",
+        "Sous-titres réalisés par la communauté d'Amara.org",
+        "¡Gracias por ver el vídeo!".replace("í", "i"),
+        "Продолжение следует...",
+        "ご視聴ありがとうございました。",
+        "♪ ♪",
+        "!!!!!",
+        "...",
+    ],
+)
+def test_known_inventions_are_dropped(phrase: str) -> None:
+    """Phrases that Whisper writes into music, credits of subtitles, and signs without a word."""
+    assert heard(*VERSE, phrase) == ("sung", "\n".join(VERSE))
+
+
+def test_a_phrase_within_a_line_is_sung() -> None:
+    """Only a whole line is such a phrase."""
+    assert heard(*VERSE, "I want to thank you")[1] == "\n".join([*VERSE, "I want to thank you"])
+
+
+def test_mostly_no_speech_is_instrumental() -> None:
+    """A mean above 0.85 over all segments; a NaN among them does not count."""
+    quiet: dict[str, float | None] = {"no_speech_probability": 0.9}
+    nothing: dict[str, float | None] = {"no_speech_probability": math.nan}
+    assert heard(*[(line, quiet) for line in VERSE]) == ("instrumental", None)
+    assert heard(*[(line, quiet) for line in VERSE], ("la", nothing)) == ("instrumental", None)
+    assert heard(*[(line, nothing) for line in VERSE]) == ("failed", None)
+
+
+def test_no_segment_is_instrumental() -> None:
+    """A model that writes nothing heard nobody."""
+    assert heard() == ("instrumental", None)
+
+
+def test_many_dropped_segments_are_a_failure() -> None:
+    """From 35 % on: two of six pass, three of seven do not."""
+    bad = ("made up", {"mean_logprob": -2.0})
+    assert heard(*VERSE, bad, bad)[0] == "sung"
+    assert heard(*VERSE, bad, bad, bad) == ("failed", None)
+
+
+def test_few_words_are_a_failure() -> None:
+    """Fewer than 15, or than 8 a minute where the length is known; the verse has 34."""
+    assert heard(VERSE[0]) == ("failed", None)
+    assert heard(VERSE[0], min_words=9)[0] == "sung"
+    assert heard(*VERSE, decoded_s=60 * 34 / 8)[0] == "sung"
+    assert heard(*VERSE, decoded_s=60 * 35 / 8) == ("failed", None)
+    assert heard(*VERSE, decoded_s=None)[0] == "sung"
+
+
+def test_always_the_same_words_are_a_failure() -> None:
+    """One distinct word of five is less than a quarter."""
+    lines = ["ring the bell", "bell the ring", "the ring bell", "ring bell the", "bell ring the", "the bell ring"]
+    assert heard(*lines) == ("failed", None)
+    assert heard(*lines, min_unique_share=0.1)[0] == "sung"
+
+
+def test_words_without_spaces_are_counted_by_character() -> None:
+    """Eighteen characters in three lines are enough words, and three distinct runs."""
+    assert heard("月亮照在河上", "我在等你回来", "风吹过了山岗")[0] == "sung"
+
+
+def test_other_thresholds_change_the_lyrics() -> None:
+    """The same stored segments, other lyrics."""
+    lines: list[Line] = [*VERSE, ("far away", {"mean_logprob": -1.2})]
+    assert heard(*lines)[1] != heard(*lines, min_mean_logprob=-1.5)[1]
+    assert heard(*VERSE, *["la di da"] * 4, max_line_repeats=2)[1] == "\n".join([*VERSE, "la di da", "la di da"])
+
+
+@given(st.text(max_size=400))
+@hypothesis_settings(max_examples=50, deadline=None)
+def test_lyric_files_pass_unchanged(text: str) -> None:
+    """Whatever a lyric file says after its reading, however repetitive: it has no statistics to be judged by."""
+    read = plain_lyrics(f"{text}\nthank you\n{'la ' * 100}")
+    transcripts = pl.DataFrame([("t", "lrc", None, None, 200.0, "sung")], schema=TRANSCRIPTS, orient="row")
+    segments = pl.DataFrame([{"track_id": "t", "segment": 0, "text": read}], schema=SEGMENTS)
+    assert lyrics(transcripts, segments, Lyrics()).row(0) == ("t", read, "lrc", None, "sung")
+
+
+def test_long_lyrics_end_with_a_whole_line() -> None:
+    """At most 20,000 characters: 1,000 lines of 19 and their newlines."""
+    lines = [f"number {number:04} of them" for number in range(1500)]
+    text = heard(*lines, min_unique_share=0.0)[1]
+    assert text is not None
+    assert text.split("\n") == lines[:1000]

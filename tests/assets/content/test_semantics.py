@@ -1,11 +1,10 @@
-from pathlib import Path
-
 import polars as pl
 
-from assets.content.semantics import captions, semantic_tags
+from assets.content.semantics import captions, known, semantic_tags
 from assets.content.tables import CAPTIONS, REFUSED, TAGS
 from assets.sources.tables import TRACK_FACTS
 from resources.captioner import SentenceCaptioner
+from resources.refusals import Refusal
 
 CATALOG = pl.DataFrame(
     [("a", "uri:a", "Ann", "Rain"), ("b", "uri:b", "Bo", "Sun"), ("c", None, "Cy", "Fog")],
@@ -85,7 +84,7 @@ def test_no_facts_and_no_names_is_absent() -> None:
     assert set(tagged(semantic_tags(CATALOG, facts(), NO_NAMES)).values()) == {(None, None, "absent")}
 
 
-def test_each_track_has_its_caption_or_none(tmp_path: Path) -> None:
+def test_each_track_has_its_caption_or_none() -> None:
     """Whatever is known but a year alone makes a caption; the captioner's name is in every row, nothing is refused."""
     described = pl.DataFrame(
         [("b", ["folk"], None, None, None), ("a", None, 100.0, "C major", 1999), ("c", None, None, None, 1999)],
@@ -98,10 +97,21 @@ def test_each_track_has_its_caption_or_none(tmp_path: Path) -> None:
         },
         orient="row",
     )
-    result = captions(tmp_path, described, SentenceCaptioner(), max_s=60)
+    provider = SentenceCaptioner()
+    asked = known(described)
+    written = dict(zip((track.track_id for track in asked), provider.caption(asked), strict=True))
+    result = captions(described, written, captioner=provider.name)
     frame = CAPTIONS.checked(result.captions)
     assert frame["status"].to_list() == ["captioned", "captioned", "absent"]
     assert "C major" in frame["caption"][0]
     assert "folk" in frame["caption"][1]
     assert set(frame["captioner"]) == {SentenceCaptioner().name}
     assert REFUSED.checked(result.refused).is_empty()
+
+
+def test_a_refused_caption_is_absent_with_its_reason() -> None:
+    """What a captioner refuses is refused under its track."""
+    tracks = pl.DataFrame({"track_id": ["a"]})
+    result = captions(tracks, {"a": Refusal("provider", "7", "silent", "no sound")}, captioner="provider")
+    assert CAPTIONS.checked(result.captions).rows() == [("a", None, "provider", "absent")]
+    assert REFUSED.checked(result.refused).rows() == [("content/captions", "a", "silent", "no sound")]

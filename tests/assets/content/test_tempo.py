@@ -1,12 +1,10 @@
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pytest
 
-from assets.content.audio import decode
-from assets.content.tables import RHYTHM
-from assets.content.tempo import KEYS, Samples, rhythm_frame, tempo_and_key
+from assets.content.decoding import decode
+from assets.content.tempo import KEYS, Samples, tempo_and_key
 
 RATE_HZ = 22_050
 
@@ -65,20 +63,13 @@ def test_a_few_samples_have_no_tempo() -> None:
     assert tempo_and_key(np.ones(10, dtype=np.float32), RATE_HZ).tempo_bpm is None
 
 
-def test_a_row_per_track() -> None:
-    """Tracks without samples are absent; the frame fits the table."""
-    frame = RHYTHM.checked(rhythm_frame([("b", played(120, 0, 4)), ("a", None)], sample_rate_hz=RATE_HZ))
-    assert frame["status"].to_list() == ["absent", "measured"]
-    assert frame.schema["tempo_bpm"] == pl.Float64
-
-
 def test_real_recordings_are_measured() -> None:
     """Each of the shared recordings has a tempo in range and a key."""
     folder = Path(__file__).parents[4] / "shared/data/audio"
     if not folder.is_dir():
         pytest.skip(f"no folder {folder.name} in the shared data")
     for path in sorted(folder.glob("*.[of][gl][ga]*")):
-        rhythm = tempo_and_key(decode(path.read_bytes(), sample_rate_hz=RATE_HZ, max_s=60).samples_N, RATE_HZ)
+        rhythm = tempo_and_key(decode(path.read_bytes(), rates_hz=[RATE_HZ], max_s=60).samples[RATE_HZ], RATE_HZ)
         assert rhythm.tempo_bpm is not None
         assert 40 <= rhythm.tempo_bpm <= 240
         assert rhythm.key in KEYS

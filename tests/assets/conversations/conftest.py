@@ -80,7 +80,10 @@ def content_frames() -> Content:
         _frame(TAGS, {"track_id": ids, "tags": tags, "origin": ["facts"] * CATALOG, **filled}),
         _frame(RHYTHM, {"track_id": ids, "tempo_bpm": tempos, "key": keys, "key_strength": [None] * CATALOG, **filled}),
         _frame(CAPTIONS, {"track_id": ids, "caption": captions, "captioner": ["tags"] * CATALOG, **filled}),
-        _frame(LYRICS, {"track_id": ids, "text": texts, "origin": ["txt"] * CATALOG, **filled}),
+        _frame(
+            LYRICS,
+            {"track_id": ids, "text": texts, "origin": ["txt"] * CATALOG, "language": ["en"] * CATALOG, **filled},
+        ),
     )
 
 

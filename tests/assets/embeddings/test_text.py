@@ -1,34 +1,12 @@
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pytest
 
-from assets.embeddings.tables import REFUSED, VECTORS
-from assets.embeddings.text import encode_documents, lyrics_documents, metadata_documents, semantic_documents
+from assets.embeddings.text import lyrics_documents, metadata_documents, open_reader, semantic_documents
+from resources.profile import EMBEDDED
 from resources.refusals import Refusal
-from resources.text_encoder import HashedNgramEncoder, Vector
-
-
-@dataclass
-class Scripted:
-    """An encoder that answers from a script and remembers what it was asked."""
-
-    answers: dict[str, Vector]
-    name: str = "scripted"
-    dimensions: int = 2
-    asked: list[str] = field(default_factory=list)
-
-    def encode(self, texts: Sequence[str]) -> list[Vector | Refusal]:
-        """The scripted vector of each text."""
-        self.asked += texts
-        return [self.answers[text] for text in texts]
-
-
-def documents(**texts: str | None) -> pl.DataFrame:
-    """The text of each track."""
-    return pl.DataFrame(list(texts.items()), schema={"track_id": pl.String, "text": pl.String}, orient="row")
+from resources.text_encoder import text_encoder
 
 
 def test_metadata_says_title_artist_album_and_year() -> None:
@@ -64,47 +42,19 @@ def test_lyrics_are_their_text() -> None:
     assert lyrics_documents(lyrics).rows() == [("a", "la"), ("b", None)]
 
 
-def test_missing_text_is_a_null_vector_and_no_refusal() -> None:
-    """Every track has a row that fits the table."""
-    result = encode_documents(documents(b=None, a="slow folk"), HashedNgramEncoder(16))
-    frame = VECTORS["metadata"].checked(result.vectors)
-    assert frame["vector"].is_null().to_list() == [False, True]
-    assert frame.schema["vector"] == pl.Array(pl.Float32, 16)
-    assert set(frame["encoder"]) == {HashedNgramEncoder(16).name}
-    assert result.refused.is_empty()
+def test_each_distinct_text_has_its_vector_or_refusal(tmp_path: Path) -> None:
+    """Null is no text; a blank one is refused; a vector is the encoder's own."""
+    texts = pl.DataFrame({"track_id": ["a", "b", "c", "d"], "text": ["slow folk", None, " ", "slow folk"]})
+    lines: list[str] = []
+    with open_reader(profile=EMBEDDED, kept=tmp_path / "kept", log=lines.append) as read:
+        outcomes = read(texts, "shard_000")
+    assert set(outcomes) == {"slow folk", " "}
+    assert np.array_equal(outcomes["slow folk"], text_encoder(EMBEDDED).encode(["slow folk"])[0])
+    assert isinstance(outcomes[" "], Refusal)
 
 
-def test_equal_texts_are_encoded_once() -> None:
-    """Three tracks of two texts make two requests, and equal vectors."""
-    encoder = Scripted({"x": np.array([1, 0], dtype=np.float32), "y": np.array([0, 1], dtype=np.float32)})
-    result = encode_documents(documents(a="x", b="y", c="x"), encoder)
-    assert encoder.asked == ["x", "y"]
-    assert result.vectors["vector"].to_list() == [[1, 0], [0, 1], [1, 0]]
-
-
-def test_refusals_name_their_track() -> None:
-    """A text that cannot be encoded is a null vector with a reason per track."""
-    result = encode_documents(documents(a=" ", b="folk", c=" "), HashedNgramEncoder(16))
-    assert result.vectors["vector"].is_null().to_list() == [True, False, True]
-    rows = REFUSED.checked(result.refused).select("location", "reason").rows()
-    assert sorted(rows) == [("a", "empty_text"), ("c", "empty_text")]
-
-
-@pytest.mark.parametrize("bad", [[np.nan, 1], [np.inf, 1], [0, 0]])
-def test_bad_embeddings_are_refused(bad: list[float]) -> None:
-    """NaN, infinity and the zero vector never reach the table."""
-    result = encode_documents(documents(a="x"), Scripted({"x": np.array(bad, dtype=np.float32)}))
-    assert result.vectors["vector"].to_list() == [None]
-    assert result.refused["reason"].to_list() == ["bad_embedding"]
-
-
-def test_a_vector_of_another_size_is_an_error() -> None:
-    """An encoder that does not keep its word stops the run."""
-    with pytest.raises(ValueError, match="expected 2"):
-        encode_documents(documents(a="x"), Scripted({"x": np.array([1, 2, 3], dtype=np.float32)}))
-
-
-def test_no_documents_are_no_vectors() -> None:
-    """An empty shard has an empty table of the right type."""
-    frame = encode_documents(documents(), HashedNgramEncoder(16)).vectors
-    assert VECTORS["lyrics"].checked(frame).schema["vector"] == pl.Array(pl.Float32, 16)
+def test_hashed_ngrams_are_not_kept(tmp_path: Path) -> None:
+    """They are made faster than they would be read."""
+    with open_reader(profile=EMBEDDED, kept=tmp_path / "kept", log=lambda line: None) as read:
+        read(pl.DataFrame({"track_id": ["a"], "text": ["slow folk"]}), "shard_000")
+    assert not list(tmp_path.rglob("*.parquet"))

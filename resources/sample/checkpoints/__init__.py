@@ -1,0 +1,1 @@
+"""Tiny random checkpoints in the official file formats, to try the `paper` profile without its weights."""

@@ -1,0 +1,167 @@
+"""The `paper` profile: the whole corpus made by the papers' models, here tiny checkpoints in the official formats."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import psutil
+import pytest
+
+from assets.content.tables import CAPTIONS, SEGMENTS, TRANSCRIPTS
+from assets.embeddings.tables import SONIC_VECTORS, VECTORS
+from assets.making import MAKINGS
+from dagster_project import definitions
+from resources.lake import Lake
+from resources.sample.checkpoints.__main__ import write_all
+from resources.sample.world import WorldSize, make_world
+
+assert definitions  # fills MAKINGS
+
+SIZE = WorldSize(playlists=40, tracks=60, listeners=4, plays=600, playlist_length=10.0, slice_size=20, audio_s=2.0)
+# What the paper's numbers need more data, or a longer wait, for.
+SETTINGS = {
+    "MUSIC_PROFILE": "paper",
+    "MUSIC_CATALOG__TEST_PLAYLISTS": "2",
+    "MUSIC_CATALOG__MIN_LISTENER_PLAYS": "10",
+    "MUSIC_CATALOG__MIN_LISTENER_SESSIONS": "1",
+    "MUSIC_CATALOG__MIN_SESSION_TRACKS": "2",
+    "MUSIC_CATALOG__MIN_TRACK_PLAYS": "1",
+    "MUSIC_EMBEDDINGS__ITEM2VEC_WORKERS": "1",  # several do not repeat
+    "MUSIC_TOKENS__KMEANS_K": "8",
+    "MUSIC_TOKENS__IS_K_CAPPED": "true",
+    "MUSIC_SHARDS__VOCABULARY_SIZE": "600",
+    "MUSIC_WHISPER__BEAMS": "2",
+    "MUSIC_WHISPER__TEMPERATURES": "[0.0,0.4]",
+    "MUSIC_LP_MUSICCAPS__BEAMS": "2",
+    "MUSIC_LP_MUSICCAPS__MAX_TOKENS": "16",
+    "MUSIC_WORKERS__BATCH": "4",
+    "MUSIC_WORKERS__PREPARERS": "1",
+}
+TOKEN = "0" * 64  # of a cluster that this test starts and ends
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of the runs: tiny checkpoints, and a world of a few tracks."""
+    folder = tmp_path_factory.mktemp("paper")
+    return {**SETTINGS, **write_all(folder / "models")}
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of published data of a few tracks."""
+    folder = tmp_path_factory.mktemp("raw") / "world"
+    make_world(folder, size=SIZE, seed=13)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def in_process(
+    journey: ModuleType, small: Path, settings: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The lake that one process made."""
+    lake = tmp_path_factory.mktemp("lake") / "lake"
+    journey.run(small, lake, **settings)
+    return lake
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[str]:
+    """The address of a Ray cluster of two nodes on this machine, each with a raylet of its own."""
+    ray = Path(sys.executable).with_name("ray")
+    environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN, "RAY_USAGE_STATS_ENABLED": "0"}
+    environment.pop("RAY_ADDRESS", None)
+    address = f"127.0.0.1:{_free_port()}"
+    common = [
+        "--num-cpus=1",
+        "--object-store-memory=100000000",
+        "--disable-usage-stats",
+        f"--temp-dir=/tmp/r{os.getpid()}",
+    ]
+    head = ["--head", f"--port={address.split(':')[1]}", "--include-dashboard=false", "--node-ip-address=127.0.0.1"]
+    try:
+        for role in (head, [f"--address={address}", "--node-ip-address=127.0.0.1"]):
+            command = [str(ray), "start", *role, *(common if role is head else common[:-1])]
+            started = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+            assert started.returncode == 0, started.stdout + started.stderr
+        yield address
+    finally:
+        _end(address)
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def _end(address: str) -> None:
+    """Ends the processes of the cluster at this address, and no other's."""
+    port = address.split(":")[1]
+    for process in psutil.process_iter(["cmdline"]):
+        command = " ".join(process.info["cmdline"] or [])
+        if f":{port}" in command or f"gcs_server_port={port}" in command:
+            process.kill()
+
+
+def _kill_one_worker(killed: list[int], stop: threading.Event) -> None:
+    """Kills the first worker that is seen at work."""
+    while not stop.is_set():
+        for process in psutil.process_iter(["cmdline"]):
+            if (process.info["cmdline"] or [""])[0].startswith("ray::StationActor.do"):
+                os.kill(process.pid, signal.SIGKILL)
+                killed.append(process.pid)
+                return
+        time.sleep(0.02)
+
+
+def contents(lake: Path) -> dict[str, str]:
+    """The content version of every table of a lake."""
+    tables = {path: next(table for table in making.tables if table.path == path) for path, making in MAKINGS.items()}
+    return {path: Lake(root=str(lake)).version(table) for path, table in tables.items()}
+
+
+def test_the_papers_models_make_the_corpus(in_process: Path, settings: dict[str, str]) -> None:
+    """Transcripts are Whisper's, captions LP-MusicCaps', vectors MusicFM's, CLAP's and NV-Embed's."""
+    lake = Lake(root=str(in_process))
+    transcripts = lake.read(TRANSCRIPTS)
+    assert transcripts["status"].is_in(["sung", "silent", "instrumental", "failed", "absent"]).all()
+    assert {origin.split()[0] for origin in transcripts["origin"].drop_nulls()} == {"openai-whisper"}
+    assert lake.read(SEGMENTS)["end_s"].is_not_null().all()
+    assert lake.read(CAPTIONS)["captioner"].str.to_lowercase().str.starts_with("lp-musiccaps").all()
+    for table, name in (
+        (VECTORS["semantic"], "nv-embed"),
+        (VECTORS["lyrics"], "nv-embed"),
+        (VECTORS["audio"], "musicfm"),
+        (SONIC_VECTORS, "clap"),
+    ):
+        vectors = lake.read(table)
+        assert vectors["encoder"].str.to_lowercase().str.contains(name).all(), table.path
+    assert lake.read(VECTORS["audio"])["vector"].is_not_null().sum() > 10
+    assert settings["MUSIC_MODELS"]
+
+
+def test_a_cluster_makes_the_same_corpus_although_a_worker_is_killed(
+    journey: ModuleType, small: Path, settings: dict[str, str], in_process: Path, cluster: str, tmp_path: Path
+) -> None:
+    """Two nodes, one worker each, one of them killed at work: every table has the content of the run in one process."""
+    ray = {"MUSIC_WORKERS__KIND": "ray", "MUSIC_WORKERS__COUNT": "2", "RAY_ADDRESS": cluster}
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
+    killed: list[int] = []
+    stop = threading.Event()
+    killer = threading.Thread(target=_kill_one_worker, args=(killed, stop))
+    killer.start()
+    try:
+        journey.run(small, tmp_path / "lake", **settings, **ray, **token)
+    finally:
+        stop.set()
+        killer.join()
+    assert killed
+    assert contents(tmp_path / "lake") == contents(in_process)
