@@ -16,6 +16,7 @@ SETTINGS = {
     "MUSIC_EMBEDDINGS__ITEM2VEC_EPOCHS": "5",
     "MUSIC_TOKENS__KMEANS_K": "12",
     "MUSIC_SHARDS__CONTEXT_LENGTH": "512",
+    "MUSIC_WORKERS__PREPARERS": "0",  # a process would take longer to start than to decode so little
 }
 
 

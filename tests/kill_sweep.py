@@ -9,7 +9,9 @@ import os
 import sys
 from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 
+import assets
 from dagster_project import definitions, filling, home
 from dagster_project.settings import settings
 from dagster_project.stages import STAGES
@@ -17,14 +19,15 @@ from resources import lake as lake_module
 from resources.lake import Lake
 from resources.raw import RawFolder
 
-HEAVY = ("torch", "librosa", "gensim.models", "transformers", "lancedb", "numba", "av", "matplotlib.figure")
+HEAVY = ("transformers", "lancedb", "matplotlib.figure", "sklearn", "dagster._core.storage.sqlite_storage")
 DIED, FAILED = 9, 1
 assert definitions
 
 
 def main(deaths: Path) -> None:
     """Forks until a child ends alive."""
-    for name in HEAVY:
+    modules = [module.name for module in walk_packages(assets.__path__, "assets.")]
+    for name in (*HEAVY, *modules):
         import_module(name)
     deaths.touch()
     while True:

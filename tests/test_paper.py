@@ -25,6 +25,7 @@ from resources.sample.world import WorldSize, make_world
 assert definitions  # fills MAKINGS
 
 SIZE = WorldSize(playlists=40, tracks=60, listeners=4, plays=600, playlist_length=10.0, slice_size=20, audio_s=2.0)
+WORKED = ("sources", "catalog", "content", "embeddings")  # what comes after has no workers
 # What the paper's numbers need more data, or a longer wait, for.
 SETTINGS = {
     "MUSIC_PROFILE": "paper",
@@ -159,9 +160,10 @@ def test_a_cluster_makes_the_same_corpus_although_a_worker_is_killed(
     killer = threading.Thread(target=_kill_one_worker, args=(killed, stop))
     killer.start()
     try:
-        journey.run(small, tmp_path / "lake", **settings, **ray, **token)
+        journey.run(small, tmp_path / "lake", "--stages", *WORKED, **settings, **ray, **token)
     finally:
         stop.set()
         killer.join()
     assert killed
-    assert contents(tmp_path / "lake") == contents(in_process)
+    made = {path: version for path, version in contents(in_process).items() if path.split("/")[0] in WORKED}
+    assert {path: version for path, version in contents(tmp_path / "lake").items() if path in made} == made
