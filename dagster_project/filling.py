@@ -23,6 +23,8 @@ from resources.lake import Lake
 from resources.profile import Profile
 from resources.raw import RawFolder
 
+INTERRUPTED = dg.DagsterExecutionInterruptedError.__name__
+
 
 class Step(NamedTuple):
     """One asset of a filling: how many of its partitions there are and were made, how long that took, and what
@@ -177,6 +179,10 @@ def _run(world: World, job: dg.JobDefinition, making: Making, block: list[str], 
         },
         raise_on_error=False,
     )
+    failures = result.filter_events(lambda event: event.is_step_failure)
+    # Dagster ends the one run that an interrupt finds; without this the filling would go on with the next asset.
+    if any(INTERRUPTED in str(event.step_failure_data.error) for event in failures):
+        raise dg.DagsterExecutionInterruptedError(f"stopped while {making.tables[0].path} was filled")
     return "" if result.success else _first_error(result)
 
 

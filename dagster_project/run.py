@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 import time
 import warnings
@@ -16,10 +17,11 @@ from resources.lake import Lake, LakeError
 from resources.raw import RawFolder
 
 SAMPLE_SEED = 7
+INTERRUPTED = 130  # as shells count it
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Fills the lake and prints what is in it. Returns 1 if an asset could not be filled."""
+    """Fills the lake and prints what is in it. Returns 1 if an asset could not be filled, 130 if it was stopped."""
     parser = argparse.ArgumentParser(prog="python -m dagster_project.run", description=__doc__)
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(INDEX), help="fill only these")
     parser.add_argument("--slice", metavar="NAME", help="make this slice again, then what depends on it")
@@ -34,6 +36,9 @@ def main(arguments: Sequence[str]) -> int:
         return _run(chosen, options)
     except (ValueError, OSError, LakeError) as error:
         print(error, file=sys.stderr)
+    except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
+        print("\nstopped; the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
     except dg.DagsterError as error:
         print(f"{type(error).__name__}: {str(error).splitlines()[0]}", file=sys.stderr)
     return 1
@@ -80,4 +85,5 @@ def _make_sample(chosen: Settings) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main(sys.argv[1:]))
