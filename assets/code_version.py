@@ -18,7 +18,10 @@ from resources.hashing import digest_of
 
 MACHINERY = frozenset(
     {"assets.work", "assets.making", "assets.reporting", "assets.partitions", "assets.code_version", "sql"}
-    | {f"resources.{name}" for name in ("lake", "files", "tables", "profile", "raw", "hashing", "refusals")}
+    | {
+        f"resources.{name}"
+        for name in ("lake", "files", "tables", "profile", "model_settings", "raw", "hashing", "refusals")
+    }
     | {
         f"resources.{name}"
         for name in ("workers", "ray_workers", "ray_work", "ray_cluster", "stations", "preparers", "kept", "wire")
@@ -79,10 +82,17 @@ def _module(name: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _imports(tree: ast.AST) -> Iterator[str]:
-    """The project's modules that the code imports, also inside functions."""
+    """The project's modules that the code imports, also inside functions; by themselves or from their package."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(("assets.", "resources.")):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in ("assets", "resources"):
             yield node.module
+            yield from (name for name in (f"{node.module}.{alias.name}" for alias in node.names) if _is_module(name))
+
+
+@cache
+def _is_module(name: str) -> bool:
+    package = find_spec(name.rpartition(".")[0])
+    return bool(package and package.submodule_search_locations and find_spec(name))
 
 
 def _dumped(tree: ast.AST) -> str:

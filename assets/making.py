@@ -14,6 +14,7 @@ from resources.hashing import digest_of
 from resources.lake import WHOLE, Lake, LakeError, Record
 from resources.profile import Profile, settings_digest
 from resources.raw import RawFolder
+from resources.refusals import TRANSIENT
 from resources.tables import Table, is_vector
 
 OWNER = "team:music-corpus"
@@ -61,8 +62,9 @@ class Inputs:
     def version(self, name: str) -> str:
         """The version of an input as a commit record names it; "" if it is gone.
 
-        `raw:<path>` is a published file or folder, `folder:<path>` one outside, `files:<table>/<partition>` the
-        published files that a partition lists, `<table>/<partition>` and `<table>/*` are of the lake.
+        `raw:<path>` is a published file or folder, `folder:<path>` one outside, `model:<path>` one of the models;
+        `files:<table>/<partition>` are the published files that a partition lists; `<table>/<partition>` and
+        `<table>/*` are of the lake.
         """
         if name not in self._versions:
             self._versions[name] = self._version(name)
@@ -73,10 +75,14 @@ class Inputs:
         return digest_of([settings_digest(getattr(self.profile, section)) for section in making.sections])
 
     def are_current(self, making: Making, records: Iterable[Record]) -> bool:
-        """Whether the records name the code version, settings and input versions that hold now."""
+        """Whether the records name the code version, settings and input versions that hold now.
+
+        Rows that were refused for no fault of theirs are to be tried again.
+        """
         settings = self.settings(making)
         return all(
             record.origin.code_version == making.code_version
+            and TRANSIENT.isdisjoint(record.origin.refused)
             and record.origin.settings == settings
             and all(self.version(name) == version for name, version in record.origin.inputs.items())
             for record in records
@@ -88,6 +94,8 @@ class Inputs:
             return self.raw.version(Path(self.raw.root) / rest)
         if kind == "folder":
             return self.raw.version(Path(rest))
+        if kind == "model":
+            return self.raw.version(Path(self.profile.models) / rest)
         path, _, partition = (rest if kind == "files" else name).rpartition("/")
         making = MAKINGS.get(path)
         if making is None:

@@ -86,7 +86,7 @@ class Part:
     def models(self, provider: str) -> None:
         """Remembers the versions of the model files of a provider that the profile does not pin."""
         for path in self._work.profile.unpinned(provider):
-            self.outside(str(path))
+            self._remember(f"model:{path}")
 
     def listed(self, table: Table) -> None:
         """Remembers size and time of change of the published files that the part's `path` column lists."""

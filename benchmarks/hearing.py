@@ -14,10 +14,10 @@ import soundfile
 from assets.content.decoding import decode
 from assets.content.listening import ear_needs, hear, open_ears
 from benchmarks.claims import Claim, median_s
-from resources.audio_encoder import audio_encoder
-from resources.captioner import Heard, captioner
+from resources.captioner import Heard
 from resources.nv_embed_encoder import NVEmbedEncoder
 from resources.profile import Profile, WorkersSection, chosen_profile
+from resources.providers import audio_encoder, captioner
 from resources.sample.checkpoints.__main__ import write_all
 from resources.torch_turn import Turn
 

@@ -2,15 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resources.profile import Profile
 from resources.refusals import Refusal
-from resources.torch_turn import Turn
 
 # N samples, T frames, F frequency bins or bands, D dimensions
 
@@ -144,22 +141,3 @@ def _loudness_and_brightness(magnitude_FT: NDArray[np.floating]) -> NDArray[np.f
         ]
     )
     return np.concatenate([1.5 * (rows.mean(axis=1) - BRIGHTNESS_CENTRES), 2 * (rows.std(axis=1) - 0.4)])
-
-
-def audio_encoder(kind: str, profile: Profile, turn: Turn | None = None) -> AudioEncoder:
-    """The audio encoder of that kind, as the profile's fields name it; `turn` is shared by the models of one process.
-
-    Raises ValueError for an unknown kind.
-    """
-    models, turn, device = Path(profile.models), turn or Turn(), profile.workers.device
-    if kind == "spectral":
-        return SpectralEncoder()
-    if kind == "musicfm":
-        from resources.musicfm_encoder import MusicFmEncoder
-
-        return MusicFmEncoder(profile.musicfm, models=models, turn=turn, device=device)
-    if kind == "clap":
-        from resources.clap_encoder import ClapEncoder
-
-        return ClapEncoder(profile.clap, models=models, turn=turn, device=device)
-    raise ValueError(f"audio encoder {kind!r}: expected spectral, musicfm or clap")

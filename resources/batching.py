@@ -1,5 +1,6 @@
 """Rows through a model in batches of like lengths, so that little is padding; smaller ones when memory runs out."""
 
+import re
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -7,6 +8,12 @@ from resources.refusals import Refusal
 
 Row = TypeVar("Row")
 Result = TypeVar("Result")
+
+# What torch raises as a plain RuntimeError: CUDA itself and its libraries, whose memory isn't torch's, and the CPU.
+NO_MEMORY = re.compile(
+    r"CUDA( driver error:| error:)? out of memory|(CUBLAS|CUDNN|CUFFT)_\w*ALLOC\w*_FAILED"
+    r"|DefaultCPUAllocator: can't allocate"
+)
 
 
 class Batches:
@@ -60,9 +67,9 @@ class Batches:
 def _is_out_of_memory(error: Exception) -> bool:
     import torch
 
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator: can't allocate" in str(
-        error
-    )
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and NO_MEMORY.search(str(error)) is not None
 
 
 def _free_memory() -> None:

@@ -4,15 +4,12 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resources.profile import Profile
 from resources.refusals import Refusal
-from resources.torch_turn import Turn
 
 # N samples
 
@@ -146,14 +143,3 @@ def _listed(words: Sequence[str]) -> str:
     """Words as prose: 'a, b and c'."""
     *first, last = words
     return f"{', '.join(first)} and {last}" if first else last
-
-
-def captioner(profile: Profile, turn: Turn | None = None) -> Captioner:
-    """The captioner that the profile names; `turn` is shared by the models of one process."""
-    if profile.content.captioner == "sentences":
-        return SentenceCaptioner()
-    from resources.lp_musiccaps_captioner import LPMusicCapsCaptioner
-
-    return LPMusicCapsCaptioner(
-        profile.lp_musiccaps, models=Path(profile.models), turn=turn or Turn(), device=profile.workers.device
-    )

@@ -5,6 +5,7 @@ A pickle is only ever opened after its hash was compared (faults.md C.1): torch'
 
 import functools
 import re
+import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,7 +64,10 @@ def pickled_tensors(path: Path, *, sha256: str) -> dict[str, object]:
     """What a `.pt` or `.pth` file of tensors holds, on the CPU. Raises CheckpointError as `checked_file` does."""
     import torch
 
-    loaded = torch.load(checked_file(path, sha256=sha256), map_location="cpu", weights_only=True, mmap=True)
+    checked_file(path, sha256=sha256)
+    if not zipfile.is_zipfile(path):
+        raise CheckpointError(f"{path}: no checkpoint in torch's format, which is a zip file")
+    loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     if not isinstance(loaded, dict):
         raise CheckpointError(f"{path}: holds a {type(loaded).__name__}; expected a dict of tensors")
     return loaded

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from resources.batching import Batches
 from resources.checkpoints import CheckpointError, folder_sha256, folder_tensors, load_strictly
-from resources.profile import Clap
+from resources.model_settings import Clap
+from resources.mono import Samples, mono_samples
 from resources.refusals import Refusal
 from resources.torch_turn import Turn, device_of
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 # N samples, D dimensions
 
-Samples = NDArray[np.float32]
 Vector = NDArray[np.float32]
 
 SAMPLE_RATE_HZ = 48_000
@@ -37,6 +37,13 @@ class Loaded(NamedTuple):
     model: "ClapModel"
     extractor: "ClapFeatureExtractor"
     tokenizer: "PreTrainedTokenizerBase"
+    is_narrow: bool
+
+    def narrowed(self) -> "torch.autocast":
+        """Within it products are of 16 bits, if so wanted; the spectrogram and its batch norm stay of 32."""
+        import torch
+
+        return torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.is_narrow)
 
 
 class ClapFolder:
@@ -89,8 +96,8 @@ class ClapFolder:
         # Counters and positions: which of them are saved has changed with transformers' versions.
         constants = {name: buffer for name, buffer in model.named_buffers() if not buffer.is_floating_point()}
         load_strictly(model, {**constants, **folder_tensors(self._path)}, source=str(self._path))
-        model.eval().to(device_of(self._device), getattr(torch, self._settings.precision))
-        return Loaded(model, extractor, tokenizer)
+        model.eval().to(device_of(self._device), torch.float32)
+        return Loaded(model, extractor, tokenizer, self._settings.precision == "bfloat16")
 
 
 class ClapEncoder:
@@ -132,6 +139,7 @@ class ClapEncoder:
         ]
 
     def _chunks(self, position: int, samples_N: Samples) -> list[Samples] | Refusal:
+        samples_N = mono_samples(samples_N, of=f"recording {position}")
         if not np.isfinite(samples_N).all():
             return Refusal(self.name, str(position), "not_finite", "NaN or infinite samples")
         if len(samples_N) < LEAST_SAMPLES:
@@ -155,11 +163,11 @@ class ClapEncoder:
     def _encoded(self, mels: Sequence["torch.Tensor"]) -> list[Vector]:
         import torch
 
-        model = self._folder.loaded.model
-        with self._turn.model():
-            mels_B1TF = torch.stack(list(mels)).to(model.device, model.dtype)
+        loaded = self._folder.loaded
+        with self._turn.model(), loaded.narrowed():
+            mels_B1TF = torch.stack(list(mels)).to(loaded.model.device)
             is_longer_B1 = torch.zeros((len(mels), 1), dtype=torch.bool)
-            encoded = model.get_audio_features(input_features=mels_B1TF, is_longer=is_longer_B1)
+            encoded = loaded.model.get_audio_features(input_features=mels_B1TF, is_longer=is_longer_B1)
             return list(encoded.pooler_output.float().cpu().numpy())
 
     def _mean(self, position: int, vectors: Sequence[tuple[Vector | Refusal, int]]) -> Vector | Refusal:
@@ -220,7 +228,7 @@ class ClapTextEncoder:
 
     def _encoded(self, rows: Sequence[list[int]]) -> list[Vector]:
         loaded = self._folder.loaded
-        with self._turn.model():
+        with self._turn.model(), loaded.narrowed():
             padded = loaded.tokenizer.pad({"input_ids": list(rows)}, return_tensors="pt").to(loaded.model.device)
             encoded = loaded.model.get_text_features(padded["input_ids"], attention_mask=padded["attention_mask"])
             return list(encoded.pooler_output.float().cpu().numpy())

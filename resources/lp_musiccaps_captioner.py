@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from resources.batching import Batches
 from resources.captioner import Heard
 from resources.checkpoints import CheckpointError, folder_sha256, load_strictly, pickled_tensors
-from resources.profile import LPMusicCaps
+from resources.model_settings import LPMusicCaps
+from resources.mono import Samples, mono_samples
 from resources.refusals import Refusal
 from resources.torch_turn import Turn, device_of
 
@@ -25,12 +25,11 @@ if TYPE_CHECKING:
 
 # N samples
 
-Samples = NDArray[np.float32]
-
 SAMPLE_RATE_HZ = 16_000
 CHUNK_SAMPLES = 10 * SAMPLE_RATE_HZ
 LEAST_SAMPLES = SAMPLE_RATE_HZ  # our choice: of less than a second the model would hear its padding
 SILENT_RMS = 1e-4  # -80 dB of full scale
+PREFIX = "module."  # of every key, where the model was saved inside torch's DataParallel
 
 
 class Loaded(NamedTuple):
@@ -80,14 +79,14 @@ class LPMusicCapsCaptioner:
         ]
 
     def _chunks(self, track: Heard) -> list[Samples] | Refusal:
-        samples_N = track.samples_N
-        if samples_N is None:
+        if track.samples_N is None:
             return Refusal(self.name, track.track_id, "no_samples", "no recording")
+        samples_N = mono_samples(track.samples_N, of=f"track {track.track_id}")
         if not np.isfinite(samples_N).all():
             return Refusal(self.name, track.track_id, "not_finite", "NaN or infinite samples")
         if len(samples_N) < LEAST_SAMPLES:
             return Refusal(self.name, track.track_id, "too_short", f"{len(samples_N)} samples at {SAMPLE_RATE_HZ} Hz")
-        samples_N = np.pad(samples_N, (0, max(0, CHUNK_SAMPLES - len(samples_N)))).astype(np.float32, copy=False)
+        samples_N = np.pad(samples_N, (0, max(0, CHUNK_SAMPLES - len(samples_N))))
         whole = len(samples_N) // CHUNK_SAMPLES
         loud = [chunk for chunk in np.split(samples_N[: whole * CHUNK_SAMPLES], whole) if _loudness(chunk) > SILENT_RMS]
         if not loud:
@@ -111,8 +110,7 @@ class LPMusicCapsCaptioner:
 
         loaded = self._loaded
         with self._turn.model():
-            weight = loaded.model.audio_encoder.conv1.weight
-            tokens = loaded.model.generate(torch.stack(list(mels)).to(weight), loaded.generation)
+            tokens = loaded.model.generate(torch.stack(list(mels)).to(loaded.model.bart.device), loaded.generation)
         texts: list[str] = loaded.tokenizer.batch_decode(tokens, skip_special_tokens=True)
         return [" ".join(text.split()) for text in texts]
 
@@ -147,7 +145,8 @@ class LPMusicCapsCaptioner:
         load_strictly(model, state, source=str(path))
         mel_encoder = model.audio_encoder.mel_encoder.float()
         del model.audio_encoder.mel_encoder
-        model.eval().to(device_of(self._device), getattr(torch, settings.precision))
+        model.eval().to(device_of(self._device), torch.float32)
+        model.bart.to(getattr(torch, settings.precision))
         generation = generation_of(written, config, beams=settings.beams, max_tokens=settings.max_tokens)
         return Loaded(model, mel_encoder, tokenizer, generation)
 
@@ -158,6 +157,8 @@ def _state(path: Path, sha256: str) -> tuple[dict[str, "torch.Tensor"], "Sizes"]
     state = pickled_tensors(path, sha256=sha256).get("state_dict")
     if not isinstance(state, dict):
         raise CheckpointError(f"{path}: no state_dict in it; expected a checkpoint of LP-MusicCaps")
+    if all(key.startswith(PREFIX) for key in state):
+        state = {key.removeprefix(PREFIX): tensor for key, tensor in state.items()}
     try:
         return state, sizes_of(state)
     except KeyError as error:

@@ -14,14 +14,16 @@ from numpy.typing import NDArray
 from resources.audio_encoder import Samples, Vector
 from resources.batching import Batches
 from resources.checkpoints import CheckpointError, load_strictly, pickled_tensors
-from resources.profile import MusicFM
+from resources.model_settings import MusicFM
+from resources.mono import mono_samples
 from resources.refusals import Refusal
 from resources.torch_turn import Turn, device_of
 
 if TYPE_CHECKING:
     import torch
 
-    from resources.networks import musicfm
+    from resources.networks.musicfm import MusicFM as Network
+    from resources.networks.musicfm import Sizes
 
 # N samples, D dimensions
 
@@ -68,7 +70,7 @@ class MusicFmEncoder:
         """One unit-length vector or refusal per recording, in order."""
         heard = [self._chunks(position, samples_N) for position, samples_N in enumerate(recordings)]
         chunks = [chunk_N for part in heard if not isinstance(part, Refusal) for chunk_N in part]
-        summed = iter(self._batches().run(chunks, [len(chunk_N) for chunk_N in chunks], self._summed))
+        summed = iter(self._sums(chunks))
         return [
             part if isinstance(part, Refusal) else self._vector(position, [next(summed) for _ in part])
             for position, part in enumerate(heard)
@@ -78,7 +80,7 @@ class MusicFmEncoder:
         def refused(reason: str, detail: str) -> Refusal:
             return Refusal(self.name, str(position), reason, detail)
 
-        samples_N = np.ascontiguousarray(samples_N, dtype=np.float32)
+        samples_N = mono_samples(samples_N, of=f"recording {position}")
         if len(samples_N) < MIN_SAMPLES:
             return refused("too_short", f"{len(samples_N)} samples; at least {MIN_SAMPLES} are needed")
         energy = float(np.dot(samples_N, samples_N))  # without a copy of three hours
@@ -91,6 +93,14 @@ class MusicFmEncoder:
         chunks = [samples_N[start : start + size] for start in range(0, len(samples_N), size)]
         return [chunk_N for chunk_N in chunks if len(chunk_N) >= MIN_SAMPLES]
 
+    def _sums(self, chunks: list[Samples]) -> list[NDArray[np.float32] | Refusal]:
+        if not chunks:
+            return []
+        # Loaded before the run: there, a lack of memory for the model would be taken for one of a batch.
+        with self._loading:
+            summed = functools.partial(self._summed, self._network)
+        return self._batches().run(chunks, [len(chunk_N) for chunk_N in chunks], summed)
+
     def _batches(self) -> Batches:
         """Those of the calling thread: they are not for two at once."""
         if not hasattr(self._threads, "batches"):
@@ -98,12 +108,10 @@ class MusicFmEncoder:
         batches: Batches = self._threads.batches
         return batches
 
-    def _summed(self, chunks: list[Samples]) -> list[NDArray[np.float32]]:
+    def _summed(self, network: "Network", chunks: list[Samples]) -> list[NDArray[np.float32]]:
         """The sum of each chunk's latents."""
         import torch
 
-        with self._loading:
-            network = self._network
         device = self._device
         is_narrow = self._settings.precision == "bfloat16"
         with self._turn.features():
@@ -132,11 +140,12 @@ class MusicFmEncoder:
         return device_of(self._device_name)
 
     @functools.cached_property
-    def _network(self) -> "musicfm.MusicFM":
+    def _network(self) -> "Network":
         """The network with its weights; only under the lock, so that two threads don't both load it."""
         import torch
 
-        from resources.networks import musicfm
+        from resources.networks.musicfm import UNUSED
+        from resources.networks.musicfm import MusicFM as Network
 
         state = _published_state(self._checkpoint, self._settings.sha256)
         sizes = _sizes(state, self._checkpoint)
@@ -144,8 +153,8 @@ class MusicFmEncoder:
             raise ValueError(f"musicfm.layer={self._settings.layer}: {self._checkpoint} has {sizes.layers} layers")
         mean, deviation = _mean_and_deviation(self._stats)
         with torch.device("meta"):
-            network = musicfm.MusicFM(sizes, mean=mean, deviation=deviation)
-        load_strictly(network, state, unused=musicfm.UNUSED, source=str(self._checkpoint))
+            network = Network(sizes, mean=mean, deviation=deviation)
+        load_strictly(network, state, unused=UNUSED, source=str(self._checkpoint))
         return network.eval().requires_grad_(requires_grad=False).to(self._device, torch.float32)
 
 
@@ -156,11 +165,11 @@ def _published_state(checkpoint: Path, sha256: str) -> "dict[str, torch.Tensor]"
     return {key.removeprefix(PREFIX): tensor for key, tensor in state.items()}
 
 
-def _sizes(state: "dict[str, torch.Tensor]", checkpoint: Path) -> "musicfm.Sizes":
-    from resources.networks import musicfm
+def _sizes(state: "dict[str, torch.Tensor]", checkpoint: Path) -> "Sizes":
+    from resources.networks.musicfm import sizes_of
 
     try:
-        return musicfm.sizes_of(state)
+        return sizes_of(state)
     except KeyError as error:
         raise CheckpointError(f"{checkpoint}: lacks {error}; expected a checkpoint of MusicFM") from error
 

@@ -10,7 +10,7 @@ import msgspec
 
 from resources.batching import Batches
 from resources.checkpoints import CheckpointError, folder_sha256, folder_tensors, load_strictly
-from resources.profile import NVEmbed
+from resources.model_settings import NVEmbed
 from resources.refusals import Refusal
 from resources.text_encoder import Vector, unit_vectors
 from resources.torch_turn import Turn, device_of

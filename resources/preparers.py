@@ -9,6 +9,7 @@ it needs and no torch. Linux only.
 
 import mmap
 import os
+import re
 import resource
 import signal
 import socket
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib import import_module
@@ -28,12 +29,15 @@ from typing import Any
 from resources.refusals import Refusal
 from resources.wire import REFUSAL, RESULT, Piece, decoded, pieces
 
-ADDRESS_SPACE_BYTES = 4 << 30  # of one child; three hours of float32 at 48 kHz are half of it
+ADDRESS_SPACE_BYTES = 4 << 30  # of one child; with one rate wanted, three hours of float32 at 48 kHz are half of it
 ITEM_TIMEOUT_S = 120.0
 START_TIMEOUT_S = 120.0
+# The kernel kills who has much memory, whoever took the rest: an item is to blame for a death only if it has several.
+DEATHS, HANGS = 3, 2
 GRACE_S = 2.0  # then a child ends itself, whose parent should have killed it
 MAPPED_BYTES = 1 << 20  # larger messages are read where they lie, which keeps a descriptor open
 ERROR = b"!"
+SECRET = re.compile(r"RAY_AUTH_.*|(.*_)?(API_KEY|TOKEN)", re.IGNORECASE)  # decoders of hostile files run in the child
 ROOT = Path(__file__).parents[1]
 # There are as many children as shall work at once; and each thread of a library takes address space.
 ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
@@ -55,8 +59,9 @@ def worker_class(name: str) -> Any:
 class Preparers:
     """`count` processes that prepare items, started when first needed; with none the calling thread does it.
 
-    A process that dies or hangs is replaced and its item refused (preparer_died, preparer_timeout), as is one too
-    large for memory (out_of_memory); the location of such a refusal is empty.
+    A process that dies or hangs is replaced and its item tried again; after three deaths or two hangs it is refused
+    (preparer_died, preparer_timeout), as is at once one too large for memory (out_of_memory). The location of such a
+    refusal is empty.
     """
 
     def __init__(self, worker: str, settings: Any, *, count: int, timeout_s: float = ITEM_TIMEOUT_S) -> None:
@@ -91,19 +96,34 @@ class Preparers:
             child.end()
 
     def _asked(self, order: tuple[Any, tuple[str, ...]]) -> Any:
+        deaths = hangs = 0
+        while True:
+            try:
+                return self._answer(*self._ask_one(order))
+            except ConnectionError as error:
+                deaths += 1
+                if deaths == DEATHS:
+                    return Refusal(self._worker, "", "preparer_died", str(error))
+            except TimeoutError:
+                hangs += 1
+                if hangs == HANGS:
+                    detail = f"took longer than {self._timeout_s:g} s"
+                    return Refusal(self._worker, "", "preparer_timeout", detail)
+
+    def _ask_one(self, order: tuple[Any, tuple[str, ...]]) -> tuple[bytes, memoryview]:
+        """One process's answer. Raises TimeoutError, or ConnectionError with how the process ended."""
         item, wants = order
         child = self._idle.get()
         try:
             child = child or self._started()
-            mark, raw = child.ask([wants, item], self._timeout_s)
+            return child.ask([wants, item], self._timeout_s)
         except TimeoutError:
             self._forget(child)
-            return Refusal(self._worker, "", "preparer_timeout", f"took longer than {self._timeout_s:g} s")
-        except ConnectionError:
-            return Refusal(self._worker, "", "preparer_died", self._forget(child))
+            raise
+        except ConnectionError as error:
+            raise ConnectionError(self._forget(child)) from error
         finally:
             self._idle.put(child if child in self._children else None)
-        return self._answer(mark, raw)
 
     def _started(self) -> "_Child":
         with self._lock:
@@ -147,7 +167,7 @@ class _Child:
             self.process = subprocess.Popen(  # noqa: S603 - our own module
                 [sys.executable, "-P", "-m", "resources.preparers", worker, str(timeout_s)],
                 stdin=theirs.fileno(),
-                env={**os.environ, **ONE_THREAD, "PYTHONPATH": path},
+                env={**_without_secrets(os.environ), **ONE_THREAD, "PYTHONPATH": path},
                 start_new_session=True,
             )
 
@@ -213,6 +233,10 @@ def _prepared(kind: Any, worker: str, settings: Any, item: Any, wants: tuple[str
 
 def _too_large(worker: str, error: MemoryError) -> Refusal:
     return Refusal(worker, "", "out_of_memory", str(error))
+
+
+def _without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if not SECRET.fullmatch(name)}
 
 
 def _send(connection: socket.socket, mark: bytes, message: Sequence[Piece]) -> None:

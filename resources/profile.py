@@ -8,11 +8,12 @@ Where a paper is silent the field says "our choice".
 import hashlib
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Literal
 
 import dagster as dg
 from pydantic import Field, ValidationError
+
+from resources.model_settings import Clap, LPMusicCaps, MusicFM, NVEmbed, SentenceModel, Whisper
 
 OVERRIDE_PREFIX = "MUSIC_"
 
@@ -74,10 +75,12 @@ class Content(dg.Config):
 class Lyrics(dg.Config):
     """Which transcribed segments count as sung. Changing one transcribes nothing again."""
 
-    max_no_speech: float = Field(default=0.6, description="A segment more likely no speech is dropped; openai-whisper")
-    min_mean_logprob: float = Field(default=-1.0, description="A segment less likely is dropped; openai-whisper")
+    max_no_speech: float = Field(
+        default=0.6, description="A segment more likely no speech is dropped; E4SRec study: .6"
+    )
+    min_mean_logprob: float = Field(default=-1.0, description="A segment less likely is dropped; E4SRec study: -1")
     max_compression_ratio: float = Field(
-        default=2.4, description="A segment more repetitive is dropped; openai-whisper"
+        default=2.4, description="A more repetitive line is dropped; 2.4 as openai-whisper has it for windows"
     )
     max_line_repeats: int = Field(
         default=4, ge=1, description="A line heard more often in a row is collapsed to this many; a chorus is not"
@@ -85,105 +88,21 @@ class Lyrics(dg.Config):
     min_words: int = Field(default=15, ge=0, description="Fewer words are a failed transcript; E4SRec study: 15")
     min_words_per_minute: float = Field(default=8.0, ge=0, description="Likewise; E4SRec study: 8")
     max_bad_share: float = Field(
-        default=0.35, ge=0, le=1, description="From this share of dropped segments on it failed; E4SRec study: .35"
+        default=0.35, ge=0, le=1, description="From this share of unlikely segments on it failed; E4SRec study: .35"
     )
     min_unique_share: float = Field(
-        default=0.25, ge=0, le=1, description="A smaller share of distinct words failed; E4SRec study: .25"
+        default=0.25,
+        ge=0,
+        le=1,
+        description="A smaller share of distinct words failed, over its different lines; E4SRec study: .25",
     )
     max_instrumental_no_speech: float = Field(
         default=0.85, description="Above this mean of no-speech probabilities it is instrumental; E4SRec study: .85"
     )
 
 
-Precision = Literal["float32", "bfloat16"]
-PRECISION = "Numbers that the model computes in (our choice)"
-SHA256 = "SHA-256 that the checkpoint must have"
-
-
-class Whisper(dg.Config):
-    """openai-whisper (Radford et al. 2022), on vocal windows in batches (Syed et al. 2025)."""
-
-    checkpoint: str = Field(
-        default="large-v3", description="A model's name, or a checkpoint file; TalkPlay 4.1: large-v3"
-    )
-    sha256: str = Field(default="", description=f"{SHA256}; a named model carries its own")
-    language: str = Field(default="", description="Language of all recordings; empty: detected on a vocal window")
-    beams: int = Field(default=5, ge=1, description="Beams at temperature 0; Syed et al.: 5")
-    temperatures: list[float] = Field(
-        default=[0.0, 0.2, 0.4, 0.6, 0.8, 1.0],
-        min_length=1,
-        description="Tried in turn on a failed window; openai-whisper",
-    )
-    vocal_onset: float = Field(
-        default=0.1, gt=0, lt=1, description="Share of the loudest frame that counts as vocal; Syed et al.: .1"
-    )
-    min_silence_s: float = Field(default=1.0, ge=0, description="Shorter pauses are kept; Syed et al.: 1 s")
-    silent_rms: float = Field(default=1e-3, gt=0, description="A quieter recording is silent (our choice: -60 dB)")
-    windows: int = Field(default=16, ge=1, description="Windows in a batch (our choice)")
-    precision: Precision = Field(default="float32", description=PRECISION)
-
-
-class MusicFM(dg.Config):
-    """MusicFM (Won et al. 2024)."""
-
-    checkpoint: str = Field(
-        default="musicfm/pretrained_msd.pt", description="The official checkpoint (our choice: MSD)"
-    )
-    sha256: str = Field(default="218b483a0256ddef736267425fabb166fd97008983696bb9270def464b47bded", description=SHA256)
-    stats: str = Field(default="musicfm/msd_stats.json", description="Mean and deviation of its spectrograms")
-    layer: int = Field(default=7, ge=0, le=12, description="Layer whose output is pooled; MusicFM's example: 7")
-    chunk_s: float = Field(default=30.0, gt=0.1, description="Seconds heard at once; MusicFM was trained on 30")
-    chunks: int = Field(default=16, ge=1, description="Chunks in a batch (our choice)")
-    precision: Precision = Field(default="float32", description=PRECISION)
-
-
-class Clap(dg.Config):
-    """CLAP (Wu et al. 2023), as transformers has it."""
-
-    folder: str = Field(
-        default="laion/larger_clap_music_and_speech", description="The model's folder; E4SRec study: this one"
-    )
-    chunk_s: float = Field(default=10.0, gt=0.1, description="Seconds heard at once; CLAP's own window")
-    chunks: int = Field(default=32, ge=1, description="Chunks in a batch (our choice)")
-    precision: Precision = Field(default="float32", description=PRECISION)
-
-
-class LPMusicCaps(dg.Config):
-    """LP-MusicCaps (Doh et al. 2023)."""
-
-    checkpoint: str = Field(default="lp-music-caps/supervised.pth", description="The official checkpoint (our choice)")
-    sha256: str = Field(default="", description=SHA256)
-    bart: str = Field(default="facebook/bart-base", description="Folder with BART's config.json and tokenizer")
-    beams: int = Field(default=5, ge=1, description="Beams; LP-MusicCaps: 5")
-    max_tokens: int = Field(default=128, ge=2, description="Longest caption; LP-MusicCaps: 128")
-    captions: int = Field(
-        default=3, ge=1, description="10-second chunks of a recording that are captioned, evenly spread (our choice)"
-    )
-    chunks: int = Field(default=16, ge=1, description="Chunks in a batch (our choice)")
-    precision: Precision = Field(default="float32", description=PRECISION)
-
-
-class NVEmbed(dg.Config):
-    """NV-Embed-v2 (Lee et al. 2024)."""
-
-    folder: str = Field(default="nvidia/NV-Embed-v2", description="The model's folder")
-    instruction: str = Field(default="", description="Put before each text; passages have none; unknown in TalkPlay")
-    max_tokens: int = Field(default=4096, ge=8, description="Longer texts are cut; the model's own default")
-    texts: int = Field(default=16, ge=1, description="Texts in a batch (our choice)")
-    precision: Precision = Field(default="bfloat16", description="As published: 16 bits")
-
-
-class SentenceModel(dg.Config):
-    """Any sentence-transformers model."""
-
-    folder: str = Field(default="sentence-transformers/all-MiniLM-L6-v2", description="The model's folder")
-    prompt: str = Field(default="", description="Put before each text")
-    texts: int = Field(default=64, ge=1, description="Texts in a batch (our choice)")
-    precision: Precision = Field(default="float32", description=PRECISION)
-
-
 class WorkersSection(dg.Config):
-    """Where models run. None of it changes what comes out, but `torch_threads` the last bits."""
+    """Where models run. None of it changes what comes out but for the last bits, by threads, batch and device."""
 
     kind: Literal["local", "ray"] = Field(default="local", description="In this process, or on a Ray cluster")
     count: int = Field(default=1, ge=1, description="Ray actors, one set of models each")
@@ -289,8 +208,8 @@ class Profile(dg.ConfigurableResource[None]):
     sentence_model: SentenceModel = SentenceModel()
     workers: WorkersSection = WorkersSection()
 
-    def unpinned(self, provider: str) -> list[Path]:
-        """The files and folders that a provider reads and whose hash no field of the profile has."""
+    def unpinned(self, provider: str) -> list[str]:
+        """The files and folders, within `models`, that a provider reads and whose hash no field of the profile has."""
         paths = {
             "musicfm": self.musicfm.stats,
             "clap": self.clap.folder,
@@ -298,7 +217,7 @@ class Profile(dg.ConfigurableResource[None]):
             "nv_embed": self.nv_embed.folder,
             "sentence_model": self.sentence_model.folder,
         }
-        return [Path(self.models) / paths[provider]] if provider in paths else []
+        return [paths[provider]] if provider in paths else []
 
 
 EMBEDDED = Profile()

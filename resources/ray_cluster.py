@@ -9,6 +9,8 @@ import os
 import secrets
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +21,16 @@ REACH_TIMEOUT_S = 10.0
 TO_BE_LET_IN = (
     "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH, a file) to what the cluster was started with"
 )
+NOT_LET_IN = f"Ray did not let us in; the token is missing or another: {TO_BE_LET_IN}"
+ASK_TIMEOUT_S = 20.0  # a head node answers in less than a second
+NO_TOKEN = 3
+ASK = f"""
+import sys, ray
+try:
+    ray._raylet.GcsClient(address=sys.argv[1])
+except ray.exceptions.AuthenticationError:
+    sys.exit({NO_TOKEN})
+"""
 _ONE_AT_A_TIME = threading.Lock()
 
 
@@ -76,21 +88,35 @@ def _start_own() -> None:
 def _join(address: str) -> None:
     import ray
 
-    _check(address)
+    head = _head_here() if address == "auto" else address
+    named = address if head == address else f"{address} ({head})"
+    _check(head)
     if _token_found():
         _use_token()
+    _check_answers(head, named)
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ray.exceptions.AuthenticationError) as error:
+        ray.init(address=head, log_to_driver=False, logging_level=logging.ERROR)
+    except ray.exceptions.AuthenticationError as error:
+        raise ClusterError(f"RAY_ADDRESS={named}: {NOT_LET_IN}") from error
+    except ConnectionError as error:
+        raise ClusterError(f"RAY_ADDRESS={named}: the head node answers, but Ray could not join: {error}") from error
+
+
+def _head_here() -> str:
+    """Where the head node of a cluster on this machine listens."""
+    from ray._private.services import canonicalize_bootstrap_address
+
+    try:
+        return str(canonicalize_bootstrap_address("auto"))
+    except ConnectionError as error:
         raise ClusterError(
-            f"RAY_ADDRESS={address}: Ray did not let us in; the token is missing or another: {TO_BE_LET_IN}"
+            "RAY_ADDRESS=auto: no Ray cluster was found on this machine; start one (ray start --head), name one by"
+            " host:port, or unset RAY_ADDRESS for one of the run's own"
         ) from error
 
 
 def _check(address: str) -> None:
     """Raises ClusterError for an address that is not host:port, that nobody answers at, or that needs a token."""
-    if address == "auto":
-        return
     host, _, port = address.rpartition(":")
     if "://" in address or not host or not port.isdecimal():
         raise ClusterError(f"RAY_ADDRESS={address}: wanted host:port of the head node (6379 as a rule), auto or local")
@@ -101,6 +127,29 @@ def _check(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=REACH_TIMEOUT_S).close()
     except OSError as error:
         raise ClusterError(f"RAY_ADDRESS={address}: nobody answers there ({error}); is the cluster up?") from error
+
+
+def _check_answers(address: str, named: str) -> None:
+    """Raises ClusterError if no head node of a cluster answers there, or one that does not know us.
+
+    Ray itself waits more than six minutes for something else that listens, and 20 seconds after a wrong token; it can
+    be ended only as a process.
+    """
+    try:
+        asked = subprocess.run(  # noqa: S603 - our own code
+            [sys.executable, "-P", "-c", ASK, address], capture_output=True, timeout=ASK_TIMEOUT_S, check=False
+        )
+        status, answer = asked.returncode, asked.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+    except subprocess.TimeoutExpired:
+        status, answer = None, f"none within {ASK_TIMEOUT_S:g} s"
+    if status == NO_TOKEN:
+        raise ClusterError(f"RAY_ADDRESS={named}: {NOT_LET_IN}")
+    if status != 0:
+        raise ClusterError(
+            f"RAY_ADDRESS={named}: something listens there, but did not answer as the head node of a Ray cluster"
+            f" ({answer}); check the port: it is the one of ray start --head --port (6379 as a rule), not the"
+            " dashboard's (8265) or the client's (10001)"
+        )
 
 
 def _token_found() -> bool:

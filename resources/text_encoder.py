@@ -5,15 +5,12 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resources.profile import Profile
 from resources.refusals import Refusal
-from resources.torch_turn import Turn
 
 # N texts, D dimensions, C code points of all texts
 
@@ -172,17 +169,3 @@ def _add_features(
                 first, end = sign * sums_ND.shape[1] // SIGNS, (sign + 1) * sums_ND.shape[1] // SIGNS
                 place = first + np.int64(((bits & np.uint64(0xFFFFFFFF)) * np.uint64(end - first)) >> np.uint64(32))
                 sums_ND[row, place] += weight if bits >> np.uint64(63) else -weight
-
-
-def text_encoder(profile: Profile, turn: Turn | None = None) -> TextEncoder:
-    """The text encoder that the profile names; `turn` is shared by the models of one process."""
-    models, turn, device = Path(profile.models), turn or Turn(), profile.workers.device
-    if profile.embeddings.text_encoder == "nv_embed":
-        from resources.nv_embed_encoder import NVEmbedEncoder
-
-        return NVEmbedEncoder(profile.nv_embed, models=models, turn=turn, device=device)
-    if profile.embeddings.text_encoder == "sentence_model":
-        from resources.sentence_encoder import SentenceEncoder
-
-        return SentenceEncoder(profile.sentence_model, models=models, turn=turn, device=device)
-    return HashedNgramEncoder(dimensions=profile.embeddings.text_dimensions, seed=profile.embeddings.text_seed)

@@ -36,10 +36,17 @@ class Turn:
 
 
 def device_of(name: str) -> "torch.device":
-    """The device that `auto`, `cpu` or `cuda` means here. Raises ValueError for cuda where there is none."""
+    """The device that `auto`, `cpu` or `cuda` means here. Raises ValueError for cuda where there is none.
+
+    On CUDA float32 then means float32, in all of the process: by torch's default convolutions round it to TF32.
+    """
     import torch
 
     if name == "cuda" and not torch.cuda.is_available():
         raise ValueError("workers.device=cuda: torch sees no CUDA device here; say auto or cpu")
     is_cuda = name == "cuda" or (name == "auto" and torch.cuda.is_available())
+    if is_cuda:
+        # Not fp32_precision, torch's newer words for it: after these cudnn.flags and reading allow_tf32 are errors.
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
     return torch.device("cuda" if is_cuda else "cpu")

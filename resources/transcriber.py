@@ -12,9 +12,7 @@ from mutagen.id3 import ID3
 from numpy.typing import NDArray
 
 from resources.inside import open_inside
-from resources.profile import Profile
 from resources.refusals import Refusal
-from resources.torch_turn import Turn
 
 LYRIC_SUFFIXES = (".lrc", ".lyrics.txt", ".txt")  # the first that says something counts
 LYRIC_TAGS = ("lyrics", "unsyncedlyrics", "\N{COPYRIGHT SIGN}lyr")  # Vorbis comments, Vorbis comments, MP4
@@ -163,14 +161,3 @@ def _lyric_tag(file: BinaryIO) -> str:
         return next((str(frame.text) for frame in tags.getall("USLT")), "")
     by_key = {str(key).lower(): str(value[0]) for key, value in dict(tags).items() if value}
     return next((by_key[key] for key in LYRIC_TAGS if key in by_key), "")
-
-
-def transcriber(profile: Profile, turn: Turn | None = None) -> Transcriber:
-    """The transcriber that the profile names; `turn` is shared by the models of one process."""
-    if profile.content.transcriber == "lyric_files":
-        return LyricFiles()
-    from resources.whisper_transcriber import WhisperTranscriber
-
-    return WhisperTranscriber(
-        profile.whisper, models=Path(profile.models), turn=turn or Turn(), device=profile.workers.device
-    )

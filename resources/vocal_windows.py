@@ -1,9 +1,10 @@
 """Where in a recording somebody may be singing: the windows that a transcriber listens to.
 
 Pauses are found by loudness, as Syed et al. (2025) do it on separated voices (arXiv 2506.15514: frames of 2,048 samples
-every 512 at 16 kHz, a share of the loudest frame as threshold, pauses of a second, 0.2 s around each piece, 30 s at
-most). Ours is the gate that tells a window that cannot be sung: a steady tone, hum or hiss. It lets any other music
-through; what nobody sings there is the transcriber's to say.
+every 512 at 16 kHz, a share of the loudness as threshold, pauses of a second, 0.2 s around each piece, 30 s at most).
+Theirs is a share of the loudest frame, ours of the 95th percentile: these are mixes, where one drum hit or click above
+a quiet voice would make a pause of it all. Ours, too, is the gate that tells a window that cannot be sung: a steady
+tone, hum or hiss. It lets any other music through; what nobody sings there is the transcriber's to say.
 """
 
 from collections.abc import Iterator
@@ -22,11 +23,12 @@ PAD_S = 0.2
 LONGEST_S = 30.0
 LONGEST = round(LONGEST_S * SAMPLE_RATE_HZ)
 FRAMES_AT_ONCE = 1024  # of squares or spectra in memory
+LEVEL_PERCENTILE = 95  # our choice: bursts of less than a twentieth of the recording do not count
 # The gate, our choice. Singing and speech swing by 15 to 40 dB in these bands, through syllables, pitch and vibrato;
 # white noise by 3 dB, a steady tone by 0.
 VOICE_BANDS_HZ = (200.0, 400.0, 800.0, 1600.0, 3200.0)
 LEAST_SWING_DB = 6.0
-HEARD_DB = 40.0  # a band this far below the loudest one is not heard
+HEARD_DB = 40.0  # what is this far below the loudest, a band or a recording's level, is not heard
 POWER_FLOOR = 1e-12
 
 
@@ -51,8 +53,8 @@ def loudness(samples_N: NDArray[np.float32]) -> float:
 def vocal_windows(samples_N: NDArray[np.float32], *, onset: float, min_silence_s: float) -> list[Window]:
     """The windows of finite samples at 16 kHz that may be sung, in order, disjoint, of at most 30 s.
 
-    Frames louder than `onset` times the loudest lie in some piece between two pauses of `min_silence_s` or more; the
-    gate drops pieces, or parts of them, whose voice bands do not swing.
+    Frames louder than `onset` times the recording's level lie in some piece between two pauses of `min_silence_s` or
+    more; the gate drops pieces, or parts of them, whose voice bands do not swing.
     """
     windows = [
         Window(start, end, swing_db(samples_N[start:end]))
@@ -66,7 +68,7 @@ def pieces(samples_N: NDArray[np.float32], *, onset: float, min_silence_s: float
     if not len(samples_N):
         return []
     rms_T = frame_rms(samples_N)
-    loud = np.flatnonzero((rms_T >= onset * rms_T.max()) & (rms_T > 0))
+    loud = np.flatnonzero((rms_T >= onset * level(rms_T)) & (rms_T > 0))
     if not len(loud):
         return []
     starts = loud * HOP
@@ -92,6 +94,14 @@ def frame_rms(samples_N: NDArray[np.float32]) -> NDArray[np.float64]:
         power_T.append(np.mean(np.square(samples_N[None, whole * HOP :], dtype=np.float64), axis=1))
     rms_T: NDArray[np.float64] = np.sqrt(np.concatenate(power_T))
     return rms_T
+
+
+def level(rms_T: NDArray[np.float64]) -> float:
+    """How loud a recording is: the 95th percentile of its frames.
+
+    At least 40 dB below the loudest, so that a hiss around one short voice is a pause.
+    """
+    return float(max(np.percentile(rms_T, LEVEL_PERCENTILE), rms_T.max() * 10 ** (-HEARD_DB / 20)))
 
 
 def swing_db(samples_N: NDArray[np.float32]) -> float:

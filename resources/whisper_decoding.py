@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from resources.profile import Whisper as Settings
+from resources.model_settings import Whisper as Settings
 from resources.torch_turn import Turn
 from resources.transcriber import Segment
 from resources.vocal_windows import LONGEST

@@ -4,6 +4,7 @@ Settings as in the best published open recipe for lyrics (Syed et al. 2025, arXi
 separated voices. Whatever was decoded is kept, with its statistics: the profile's filters judge it later.
 """
 
+import math
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
@@ -18,11 +19,11 @@ from numpy.typing import NDArray
 
 from resources.batching import Batches
 from resources.checkpoints import CheckpointError, checked_file, load_strictly, pickled_tensors
-from resources.profile import Whisper
+from resources.model_settings import Whisper
 from resources.refusals import Refusal
 from resources.torch_turn import Turn, device_of
 from resources.transcriber import Recording, Segment, Transcript
-from resources.vocal_windows import FRAME, SAMPLE_RATE_HZ, Window, loudness, vocal_windows
+from resources.vocal_windows import FRAME, LONGEST, SAMPLE_RATE_HZ, Window, loudness, vocal_windows
 from resources.whisper_decoding import Ears, Samples, parsed
 
 if TYPE_CHECKING:
@@ -40,11 +41,11 @@ Heard = TypeVar("Heard")
 
 
 class Checkpoint(NamedTuple):
-    """A file and the hash that it must have; `official` is the model's name in openai-whisper's table."""
+    """A file and the hash that it must have; `url` is where openai-whisper publishes it."""
 
     path: Path
     sha256: str
-    official: str | None
+    url: str | None
 
 
 class Language(NamedTuple):
@@ -65,9 +66,10 @@ class _Part(NamedTuple):
 class WhisperTranscriber:
     """openai-whisper on the vocal windows of recordings.
 
-    Reasons: not_finite, too_short (less than a frame of 0.13 s), out_of_memory. On a CPU windows go one by one: more at
-    once gain nothing there, and so a recording has the same transcript to the bit in any company. On a GPU the last
-    bits of a batch depend on its shape; the same recordings in one call have the same transcripts.
+    Reasons: not_finite (samples, or the model's probabilities), too_short (less than a frame of 0.13 s), out_of_memory.
+    On a CPU windows go one by one: more at once gain nothing there, and so a recording has the same transcript to the
+    bit in any company. On a GPU the last bits of a batch depend on its shape; the same recordings in one call have the
+    same transcripts.
     """
 
     sample_rate_hz: int | None = SAMPLE_RATE_HZ
@@ -164,6 +166,10 @@ class WhisperTranscriber:
                 ]
                 call = partial(self._ears.attempts, language=code)
                 for part, attempt in self._run(recordings, alike, call, refused):
+                    if math.isnan(attempt.mean_logprob):  # its text, or that it has none, means nothing
+                        track_id, detail = recordings[part.position].track_id, "probabilities that are no numbers"
+                        refused[part.position] = Refusal(self.name, track_id, "not_finite", detail)
+                        continue
                     start_s, end_s = part.start / SAMPLE_RATE_HZ, part.end / SAMPLE_RATE_HZ
                     made = parsed(attempt, self._ears.tokenizer, start_s=start_s, end_s=end_s)
                     segments[part.position] += made.segments
@@ -179,10 +185,12 @@ class WhisperTranscriber:
         call: Callable[[list[Samples]], list[Heard]],
         refused: dict[int, Refusal],
     ) -> list[tuple[_Part, Heard]]:
-        """What was heard in each part, in order; parts that are too much refuse their recording."""
+        """What was heard in each part, the longest first; parts that are too much refuse their recording."""
         heard = []
+        parts = sorted(parts, key=lambda part: part.start - part.end)  # like lengths are decoded in like many steps
         samples = [_samples(recordings[part.position])[part.start : part.end] for part in parts]
-        outcomes = self._batches.run(samples, [len(samples_N) for samples_N in samples], call)
+        # All are padded to 30 s: what is too much for one is too much for any.
+        outcomes = self._batches.run(samples, [LONGEST] * len(samples), call)
         for part, outcome in zip(parts, outcomes, strict=True):
             if isinstance(outcome, Refusal):
                 track_id = recordings[part.position].track_id
@@ -213,8 +221,9 @@ def checkpoint_of(settings: Whisper, models: Path) -> Checkpoint:
 
     if settings.checkpoint not in PUBLISHED:
         return Checkpoint(models / settings.checkpoint, settings.sha256, None)
-    *_, sha256, file = PUBLISHED[settings.checkpoint].split("/")
-    return Checkpoint(models / "whisper" / file, settings.sha256 or sha256, settings.checkpoint)
+    url = PUBLISHED[settings.checkpoint]
+    *_, sha256, file = url.split("/")
+    return Checkpoint(models / "whisper" / file, settings.sha256 or sha256, url)
 
 
 def load(checkpoint: Checkpoint, precision: str) -> "Network":
@@ -225,9 +234,9 @@ def load(checkpoint: Checkpoint, precision: str) -> "Network":
     import torch
     from whisper.model import ModelDimensions
 
-    path, sha256, official = checkpoint
-    if official and not path.is_file():
-        _download(official, path)
+    path, sha256, url = checkpoint
+    if url and not path.is_file():
+        _download(url, path)
     loaded = pickled_tensors(path, sha256=sha256)
     dims, state = loaded.get("dims"), loaded.get("model_state_dict")
     if not isinstance(dims, dict) or not isinstance(state, dict):
@@ -263,16 +272,16 @@ def _without_weights(dims: "ModelDimensions") -> "Network":
     return network
 
 
-def _download(official: str, path: Path) -> None:
-    """Beside its place first: a file that is there is whole."""
-    import whisper
+def _download(url: str, path: Path) -> None:
+    """Beside its place first: a file that is there is whole. Its hash is checked on the way."""
+    from whisper import _download as fetch
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         try:
-            whisper.load_model(official, device="cpu", download_root=folder)
-        except OSError as error:
-            raise ConnectionError(f"{path}: no such file, and {official} cannot be downloaded: {error}") from error
+            fetch(url, folder, in_memory=False)
+        except (OSError, RuntimeError) as error:  # the latter: another hash
+            raise ConnectionError(f"{path}: no such file, and {path.stem} cannot be downloaded: {error}") from error
         (Path(folder) / path.name).replace(path)
 
 

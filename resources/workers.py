@@ -4,11 +4,18 @@ Where the workers are, in this process or on a cluster, is the pool's matter (`r
 `resources.ray_workers`). Outcomes go over the wire's bytes either way, so that kept and fresh ones are alike.
 """
 
+import atexit
+import math
+import os
+import signal
+import sys
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self
 
@@ -16,17 +23,20 @@ from tqdm import tqdm
 
 from resources.kept import Kept
 from resources.profile import WorkersSection
-from resources.refusals import Refusal
+from resources.refusals import TRANSIENT, Refusal
 from resources.stations import Order, Station
 from resources.wire import decoded_outcome, encoded_outcome
 
-# Refusals that say nothing of the input: the next run tries again.
-TRANSIENT = frozenset({"out_of_memory", "worker_died", "preparer_died", "preparer_timeout"})
 FLUSH_S = 5.0  # a killed process loses what it finished in this time
 LOOK_S = 1.0  # polars has the system resume waits that a signal interrupts: without an end to them Ctrl-C is not seen
+GRACE_S = 7.0  # for what is under way at an interrupt: a model may take minutes for it
+INTERRUPTED = 128 + signal.SIGINT  # a shell's status of it
+UNDER_WAY = 2  # batches: one is prepared while the model has the other
 BAR_DELAY_S = 2.0
 
 Outcomes = dict[str, Any]  # by need's name: a result or Refusal
+Waiting = deque[tuple[int, Sequence[Order]]]
+Answer = tuple[int, list[Outcomes]] | BaseException | None  # a batch's, or what went wrong; None: a thread's last
 
 
 class Need(NamedTuple):
@@ -60,40 +70,71 @@ class Pool(Protocol):
 
 
 class LocalPool:
-    """One station in this process, with two batches under way."""
+    """One station in this process, with two batches under way. Not for two threads at once."""
 
     def __init__(self, worker: str, settings: Any, *, preparers: int) -> None:
         self._station = Station(worker, settings, preparers=preparers)
-        self._threads = ThreadPoolExecutor(2)
+        self._threads: list[Thread] = []
+        self._until = math.inf
 
     def stream(self, batches: Sequence[Sequence[Order]]) -> Iterator[tuple[int, list[Outcomes]]]:
         """Number and outcomes of each batch, as they finish.
 
-        What a worker raises is raised here, once the other batch under way is finished and yielded.
+        What a worker raises is raised here, once the other batch under way is finished and yielded. So is an
+        interrupt, but what takes longer than GRACE_S is given up.
         """
-        waiting = {self._threads.submit(self._station.do, batch): number for number, batch in enumerate(batches)}
-        failure: BaseException | None = None
+        waiting: Waiting = deque(enumerate(batches))
+        answers: SimpleQueue[Answer] = SimpleQueue()
+        # Daemons, in no executor: a model can't be stopped, and Python must not wait for it when it ends.
+        self._threads = [Thread(target=self._work, args=(waiting, answers), daemon=True) for _ in range(UNDER_WAY)]
+        for thread in self._threads:
+            thread.start()
+        working, failure = UNDER_WAY, None
         try:
-            while waiting:
-                done, _ = wait(waiting, timeout=LOOK_S, return_when=FIRST_COMPLETED)
-                for future in sorted(done, key=waiting.__getitem__):
-                    number = waiting.pop(future)
-                    error = future.exception()
-                    if error is None:
-                        yield number, future.result()
-                    elif failure is None:
-                        failure = error
-                if failure is not None:
-                    waiting = _without_cancelled(waiting)
+            while working and time.monotonic() < self._until:
+                answer = self._next(answers)
+                if answer is None:
+                    working -= 1
+                elif isinstance(answer, BaseException):
+                    waiting.clear()
+                    failure = failure if failure and isinstance(answer, Exception) else answer
+                else:
+                    yield answer
             if failure is not None:
                 raise failure
         finally:
-            _without_cancelled(waiting)
+            waiting.clear()
 
     def close(self) -> None:
-        """Ends the preparing processes, then waits for the model to finish what it has."""
+        """Ends the preparing processes, then waits, GRACE_S at most, for the model to finish what it has."""
+        if any(thread.is_alive() for thread in self._threads):
+            atexit.register(_end_without, self._threads)
         self._station.close()
-        self._threads.shutdown(cancel_futures=True)
+        until = min(self._until, time.monotonic() + GRACE_S)
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
+
+    def _work(self, waiting: Waiting, answers: SimpleQueue[Answer]) -> None:
+        while True:
+            try:
+                number, batch = waiting.popleft()
+            except IndexError:
+                return answers.put(None)
+            try:
+                answers.put((number, self._station.do(batch)))
+            except BaseException as error:
+                answers.put(error)
+
+    def _next(self, answers: SimpleQueue[Answer]) -> Answer:
+        """The next answer; an interrupt counts as one. Ctrl-C may arrive twice: a second starts no second grace."""
+        try:
+            while (left_s := self._until - time.monotonic()) > 0:
+                with suppress(Empty):
+                    return answers.get(timeout=min(LOOK_S, left_s))
+        except BaseException as interrupt:  # of the whole loop: it often comes when the waiting ends
+            self._until = min(self._until, time.monotonic() + GRACE_S)
+            return interrupt
+        return None
 
 
 class Crew:
@@ -247,6 +288,11 @@ class _Pending:
         self._flushed = time.monotonic()
 
 
-def _without_cancelled(futures: dict[Future[list[Outcomes]], int]) -> dict[Future[list[Outcomes]], int]:
-    """Cancels what has not begun."""
-    return {future: number for future, number in futures.items() if not future.cancel()}
+def _end_without(threads: Sequence[Thread]) -> None:
+    """Ends the process in order but for threads that are inside a model: torch would end it by SIGABRT."""
+    if any(thread.is_alive() for thread in threads):
+        atexit.unregister(_end_without)
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(INTERRUPTED)

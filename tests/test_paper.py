@@ -129,11 +129,11 @@ def contents(lake: Path) -> dict[str, str]:
     return {path: Lake(root=str(lake)).version(table) for path, table in tables.items()}
 
 
-def test_the_papers_models_make_the_corpus(in_process: Path, settings: dict[str, str]) -> None:
+def test_the_papers_models_make_the_corpus(in_process: Path) -> None:
     """Transcripts are Whisper's, captions LP-MusicCaps', vectors MusicFM's, CLAP's and NV-Embed's."""
     lake = Lake(root=str(in_process))
     transcripts = lake.read(TRANSCRIPTS)
-    assert transcripts["status"].is_in(["sung", "silent", "instrumental", "failed", "absent"]).all()
+    assert (transcripts["status"] == "sung").sum() > 10
     assert {origin.split()[0] for origin in transcripts["origin"].drop_nulls()} == {"openai-whisper"}
     assert lake.read(SEGMENTS)["end_s"].is_not_null().all()
     assert lake.read(CAPTIONS)["captioner"].str.to_lowercase().str.starts_with("lp-musiccaps").all()
@@ -146,7 +146,6 @@ def test_the_papers_models_make_the_corpus(in_process: Path, settings: dict[str,
         vectors = lake.read(table)
         assert vectors["encoder"].str.to_lowercase().str.contains(name).all(), table.path
     assert lake.read(VECTORS["audio"])["vector"].is_not_null().sum() > 10
-    assert settings["MUSIC_MODELS"]
 
 
 def test_a_cluster_makes_the_same_corpus_although_a_worker_is_killed(

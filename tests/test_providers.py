@@ -12,13 +12,13 @@ import soundfile
 
 from assets.content.hearing import NEEDS
 from assets.content.listening import ear_needs, hear, open_ears
-from resources.audio_encoder import Samples, audio_encoder
-from resources.captioner import Heard, captioner
+from resources.audio_encoder import Samples
+from resources.captioner import Heard
 from resources.profile import Content, Embeddings, Profile, WorkersSection, chosen_profile
+from resources.providers import audio_encoder, captioner, text_encoder, transcriber
 from resources.refusals import Refusal
 from resources.sample.checkpoints.__main__ import write_all
-from resources.text_encoder import text_encoder
-from resources.transcriber import Recording, Transcript, transcriber
+from resources.transcriber import Recording, Transcript
 
 LISTENS = ("whisper", "lp_musiccaps", "spectral", "musicfm", "clap")
 READS = ("hashed_ngrams", "nv_embed", "sentence_model", "clap text")
@@ -187,7 +187,7 @@ def test_files_of_every_kind_have_an_outcome_for_every_need(
     needs = ear_needs(paper)
     assert tuple(needs) == NEEDS
     root = Path(recordings["root"][0])
-    with open_ears([*needs.values()], root=root, profile=paper, kept=tmp_path, log=lambda line: None) as ears:
+    with open_ears([*needs.values()], root=root, profile=paper, kept=tmp_path, log=lambda _: None) as ears:
         heard = hear(ears, recordings, part="all")
     assert list(heard) == recordings["track_id"].to_list()
     reasons = {

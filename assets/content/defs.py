@@ -53,10 +53,12 @@ def audio(work: Work) -> None:
     decoded once, for every model of the profile that listens: what those hear is kept for their own assets.
     """
     from assets.content.audio import audio_files, hashed_files, rhythm_frame
-    from assets.content.listening import ear_needs, hear, open_ears
+    from assets.content.hearing import NEEDS
+    from assets.content.listening import hear, open_ears, present_needs
 
     root = Path(work.raw.root)
-    needs = [need for need in ear_needs(work.profile).values() if not work.raw.vectors(need.name).exists()]
+    wanted = [need for need in NEEDS if not work.raw.vectors(need).exists()]
+    needs = present_needs(work.profile, wanted, log=work.log.warning)
     with open_ears(needs, root=root, profile=work.profile, kept=work.lake.kept, log=work.log.info) as ears:
         for part in work:
             part.listed(RECORDINGS)
@@ -87,7 +89,7 @@ def transcripts(work: Work) -> None:
     from assets.content.listening import open_ear
     from assets.content.transcripts import read_beside
     from assets.content.transcripts import transcripts as written_down
-    from resources.transcriber import transcriber
+    from resources.providers import transcriber
 
     root, provider = Path(work.raw.root), transcriber(work.profile)
     with open_ear("transcript", root=root, profile=work.profile, kept=work.lake.kept, log=work.log.info) as listen:
@@ -151,7 +153,7 @@ def captions(work: Work) -> None:
     from assets.content.listening import open_ear
     from assets.content.semantics import captions as written
     from assets.content.semantics import known
-    from resources.captioner import captioner
+    from resources.providers import captioner
 
     root, provider = Path(work.raw.root), captioner(work.profile)
     with open_ear("caption", root=root, profile=work.profile, kept=work.lake.kept, log=work.log.info) as listen:

@@ -13,8 +13,8 @@ from assets.embeddings.tables import ITEM2VEC, SONIC_VECTORS, VECTORS
 from assets.partitions import TRACK_SHARDS
 from assets.sources.tables import PLAYLIST_TRACKS
 from assets.work import Part, Work, asset
+from resources.providers import text_encoder
 from resources.tables import Table
-from resources.text_encoder import text_encoder
 
 if TYPE_CHECKING:
     from assets.embeddings.vectors import Vectors
@@ -129,7 +129,7 @@ def _listen(work: Work, table: Table, need: str, kind: str) -> None:
     """Writes the vectors of each part's recordings, or of the file that was made elsewhere."""
     from assets.content.listening import open_ear
     from assets.embeddings.vectors import encoded
-    from resources.audio_encoder import audio_encoder
+    from resources.providers import audio_encoder
 
     root, encoder = Path(work.raw.root), audio_encoder(kind, work.profile)
     with open_ear(need, root=root, profile=work.profile, kept=work.lake.kept, log=work.log.info) as listen:
@@ -148,12 +148,23 @@ def _listen(work: Work, table: Table, need: str, kind: str) -> None:
 
 def _is_brought_in(work: Work, part: Part, table: Table) -> bool:
     """Whether the folder of published data has vectors for this table; if so, they are written."""
-    from assets.embeddings.vectors import brought_in
+    from assets.embeddings.foreign import brought_in
 
     file = part.raw(work.raw.vectors(table.name.removesuffix("_vectors")))
-    if file.exists():
-        _write(part, table, brought_in(file, part.read(TRACKS), table=table))
-    return file.exists()
+    if not file.exists():
+        return False
+    keys = TRACK_SHARDS.get_partition_keys()
+    track_ids = part.read(TRACKS, columns=["track_id"])["track_id"]
+    made = brought_in(
+        file,
+        track_ids,
+        shard=keys.index(part.key),
+        shards=len(keys),
+        version=work.raw.version(file),
+        table=table,
+    )
+    _write(part, table, made)
+    return True
 
 
 def _write(part: Part, table: Table, made: "Vectors") -> None:

@@ -1,19 +1,21 @@
 """What is embedded of a track as text: one document per track and text modality, null where there is nothing to say."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
-from resources.workers import Need, Task, crew
 
 from assets.code_version import module_version
 from assets.embeddings.text_worker import Text, TextSettings
 from resources.profile import Profile
-from resources.text_encoder import HashedNgramEncoder, text_encoder
+from resources.providers import text_encoder
+from resources.text_encoder import HashedNgramEncoder
+from resources.workers import Crew, Need, Task, crew
 
 BATCH = 512  # texts: of this many, those of like lengths are encoded together
 WORKER = "assets.embeddings.text_worker:TextWorker"
@@ -49,21 +51,25 @@ def open_reader(
 ) -> Iterator[Callable[[pl.DataFrame, str], dict[str, Any]]]:
     """Reads documents (track_id, text): a function of them and their partition, to the outcome of each distinct text.
 
-    Equal texts are encoded once.
+    Equal texts are encoded once. The model is looked for when the function is first called.
     """
-    encoder = text_encoder(profile)
-    version = module_version(type(encoder).__module__)
-    # Hashing n-grams is faster than reading what was kept of it.
-    identity = None if isinstance(encoder, HashedNgramEncoder) else f"{encoder.name}, {version}"
-    needs = [Need("vector", identity, np.ndarray)]
-    workers = profile.workers.model_copy(update={"preparers": 0})
-    settings = TextSettings(profile.model_dump_json())
-    with crew(workers, WORKER, settings, needs, kept=kept, batch=BATCH, log=log) as readers:
+    with ExitStack() as stack:
+
+        @cache
+        def readers() -> Crew:
+            encoder = text_encoder(profile)
+            version = module_version(type(encoder).__module__)
+            # Hashing n-grams is faster than reading what was kept of it.
+            identity = None if isinstance(encoder, HashedNgramEncoder) else f"{encoder.name}, {version}"
+            needs = [Need("vector", identity, np.ndarray)]
+            workers = profile.workers.model_copy(update={"preparers": 0})
+            settings = TextSettings(profile.model_dump_json())
+            return stack.enter_context(crew(workers, WORKER, settings, needs, kept=kept, batch=BATCH, log=log))
 
         def read(documents: pl.DataFrame, part: str) -> dict[str, Any]:
             texts = documents["text"].drop_nulls().unique().sort().to_list()
             tasks = [Task(sha256(text.encode()).hexdigest(), Text(text)) for text in texts]
-            outcomes = readers.map(tasks, part=part)
+            outcomes = readers().map(tasks, part=part)
             return {text: outcome["vector"] for text, outcome in zip(texts, outcomes, strict=True)}
 
         yield read

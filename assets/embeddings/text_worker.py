@@ -27,7 +27,7 @@ class TextWorker:
 
     def __init__(self, settings: TextSettings) -> None:
         from resources.profile import Profile
-        from resources.text_encoder import text_encoder
+        from resources.providers import text_encoder
         from resources.torch_turn import Turn
 
         profile = Profile.model_validate_json(settings.profile)

@@ -106,10 +106,12 @@ class BartCaptionModel(nn.Module):
     def generate(self, mel_BFT: Tensor, generation: GenerationConfig) -> Tensor:
         """The best beam's tokens of each spectrogram, [B, at most max_length], padded behind.
 
+        BART may be of fewer bits than the audio encoder: 16 are too few for decibels and positions.
         All inputs are of one length and finished beams are only padded, so that the rows of a batch touch each other
         by rounding alone.
         """
-        encoded = self.bart.model.encoder(inputs_embeds=self.audio_encoder(mel_BFT), return_dict=True)
+        heard_BPD = self.audio_encoder(mel_BFT).to(self.bart.dtype)
+        encoded = self.bart.model.encoder(inputs_embeds=heard_BPD, return_dict=True)
         start_B1 = torch.full((len(mel_BFT), 1), generation.decoder_start_token_id, device=mel_BFT.device)
         tokens: Tensor = self.bart.generate(
             encoder_outputs=encoded, decoder_input_ids=start_B1, generation_config=generation

@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from assets.code_version import code_version
+from assets.code_version import code_version, module_version
 
 PLAIN = '''
 def make(work):
@@ -63,6 +63,25 @@ def test_imported_modules_count(version: Callable[[str], str]) -> None:
     importing = PLAIN.replace("    return larger(work) + 1", "    from {} import x\n    return larger(work) + 1")
     assert len({version(PLAIN), version(importing.format("assets.tokens.vocabulary"))}) == 2
     assert version(importing.format("assets.tokens.vocabulary")) != version(importing.format("assets.shards.packing"))
+
+
+def test_a_module_imported_from_its_package_counts(version: Callable[[str], str]) -> None:
+    """`from package import module` imports the module's code, not the package's alone."""
+    importing = PLAIN.replace(
+        "    return larger(work) + 1", "    from assets.tokens import {}\n    return larger(work) + 1"
+    )
+    assert version(importing.format("vocabulary")) != version(importing.format("nearest"))
+
+
+def test_one_provider_does_not_count_another() -> None:
+    """What a model made is kept under its own code's version: another model's code is no part of it."""
+    from assets import code_version as module
+
+    collected: dict[str, str] = {}
+    module._collect("resources.musicfm_encoder", collected)
+    assert {"resources.musicfm_encoder", "resources.networks.musicfm", "resources.batching"} <= set(collected)
+    assert not [name for name in collected if "clap" in name or "whisper" in name or "nv_embed" in name]
+    assert module_version("resources.musicfm_encoder") != module_version("resources.clap_encoder")
 
 
 def test_named_selects_count(version: Callable[[str], str]) -> None:

@@ -8,7 +8,7 @@ import dataframely as dy
 import polars as pl
 import pytest
 
-from assets.making import MAKINGS
+from assets.making import MAKINGS, Inputs
 from assets.work import FILL_TAG, Work, asset
 from resources.lake import Lake
 from resources.profile import EMBEDDED, Profile
@@ -48,7 +48,8 @@ class World:
                 path = part.raw(Path(self.raw.root) / part.key)
                 self._note(f"small {part.key}")
                 words = path.read_text().split() if path.exists() else []
-                bad = [Refusal(part.key, word, "has_digit", word) for word in words if not word.isalpha()]
+                reasons = {word: "unreadable" if word.startswith("?") else "has_digit" for word in words}
+                bad = [Refusal(part.key, word, reasons[word], word) for word in words if not word.isalpha()]
                 good = [word for word in words if word.isalpha()]
                 part.write({SMALL: pl.DataFrame({"word": good}, schema={"word": pl.String})}, refused_frame(bad))
 
@@ -185,6 +186,29 @@ def test_other_settings_make_it_again(world: World, instance: dg.DagsterInstance
     other = Profile(**{**EMBEDDED.model_dump(), "sources": sources.model_dump()})
     world.run(instance, "small", tags={FILL_TAG: "true"}, profile=other)
     assert world.made == ["small a", "small b", "small c"]
+
+
+def test_rows_refused_for_no_fault_of_theirs_are_tried_again(world: World, instance: dg.DagsterInstance) -> None:
+    """A filling makes a partition again whose input could not be reached; one with bad input it leaves."""
+    world.say("a", "ant ?away")
+    world.say("b", "bee b33")
+    world.run(instance, "small")
+    world.run(instance, "small", tags={FILL_TAG: "true"})
+    assert world.made == ["small a"]
+
+
+def test_a_model_is_known_by_what_it_is_not_by_where_it_lies(world: World, instance: dg.DagsterInstance) -> None:
+    """Another models folder with the same files changes nothing; one with another model does."""
+    folder = Path(world.raw.root).parent
+    for name in ("here", "there", "elsewhere"):
+        (folder / name).mkdir()
+        (folder / name / "stats.json").write_text("other" if name == "elsewhere" else "same")
+
+    def version(models: str) -> str:
+        profile = EMBEDDED.model_copy(update={"models": str(folder / models)})
+        return Inputs(world.lake, world.raw, profile, instance).version("model:stats.json")
+
+    assert version("here") == version("there") != version("elsewhere")
 
 
 def test_a_lacking_partition_is_named(world: World, instance: dg.DagsterInstance) -> None:

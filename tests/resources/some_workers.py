@@ -50,19 +50,32 @@ class Multiplier:
     @staticmethod
     def prepare(settings: Settings, item: Item, wants: tuple[str, ...]) -> Samples | Refusal:
         """The samples; or the end of the process, a wait, an error, a refusal, or more memory than there may be."""
-        if item.event == "die":
+        if item.event.startswith("die") and Multiplier._is_still(settings, item.event, "deaths"):
             os.kill(os.getpid(), signal.SIGKILL)
-        if item.event == "hang":
-            if settings.folder:
-                (Path(settings.folder) / "hanging").touch()
+        if item.event.startswith("hang") and Multiplier._is_still(settings, item.event, "hanging"):
             time.sleep(1000)
         if item.event == "fail":
             raise KeyError("an odd thing")
         if item.event == "refuse":
             return Refusal("some file", "", "unreadable", "noise")
+        if item.event == "spoilt":
+            return Refusal("some file", "", "no_audio", "noise")
+        if item.event == "tell":
+            (Path(settings.folder) / "environment").write_text("\n".join(sorted(os.environ)))
         if item.event == "grow":
             np.ones(5 << 30, np.uint8)
         return Samples(np.full(item.size, item.value, np.float32))
+
+    @staticmethod
+    def _is_still(settings: Settings, event: str, name: str) -> bool:
+        """Whether it is to happen again, as often as the event's number says, without one for ever; notes it."""
+        if not settings.folder:
+            return True
+        path, most = Path(settings.folder) / name, event.strip("adeghin")
+        before = path.read_text() if path.exists() else ""
+        is_still = not most or len(before) < int(most)
+        path.write_text(before + "x" * is_still)
+        return is_still
 
     def run(self, orders: Sequence[Order], prepared: Sequence[Samples]) -> list[dict[str, Any]]:
         """The products, after what the events ask for; a refusal where one says `crowded`."""
@@ -73,7 +86,13 @@ class Multiplier:
                 (Path(self._settings.folder) / "failed").touch()
                 raise ConnectionError("no answer from the model")
             if order.item.event == "outlast":
-                self._outlast()
+                self._wait_for("failed")
+                time.sleep(0.1)
+            if order.item.event == "endless":
+                self._work_endlessly()
+            if order.item.event == "until_interrupted":
+                self._wait_for("interrupted")
+                time.sleep(1)
             if order.item.event == "slow":
                 time.sleep(0.01)
         note(self._settings, " ".join(f"{order.item.value:g}" for order in orders))
@@ -88,10 +107,17 @@ class Multiplier:
         }
         return {want: made[want] for want in order.wants}
 
-    def _outlast(self) -> None:
-        while not (Path(self._settings.folder) / "failed").exists():
+    def _work_endlessly(self) -> None:
+        import torch
+
+        (Path(self._settings.folder) / "endless").touch()
+        ones = torch.ones(500, 500)
+        while True:
+            ones @ ones
+
+    def _wait_for(self, name: str) -> None:
+        while not (Path(self._settings.folder) / name).exists():
             time.sleep(0.01)
-        time.sleep(0.1)
 
     def _kill(self) -> None:
         folder = Path(self._settings.folder)

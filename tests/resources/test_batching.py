@@ -103,7 +103,32 @@ def test_the_processors_memory_counts_too(error: Exception) -> None:
     assert Batches(2).run([1], [1], raising(error)) == [Refusal("", "0", "out_of_memory", str(error))]
 
 
-@pytest.mark.parametrize("error", [RuntimeError("shapes differ"), ConnectionError("gone"), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.AcceleratorError("CUDA error: out of memory\nSearch for `cudaErrorMemoryAllocation'"),
+        RuntimeError("CUDA driver error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+        RuntimeError("cuFFT error: CUFFT_ALLOC_FAILED"),
+    ],
+)
+def test_memory_of_cuda_and_its_libraries_counts_too(error: Exception) -> None:
+    """It isn't torch's own, whose lack is an OutOfMemoryError."""
+    assert Batches(2).run([1], [1], raising(error)) == [Refusal("", "0", "out_of_memory", str(error))]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("shapes differ"),
+        torch.AcceleratorError("CUDA error: an illegal memory access was encountered"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED"),
+        ConnectionError("CUDA out of memory, says the server"),
+        KeyboardInterrupt(),
+    ],
+)
 def test_other_errors_pass(error: BaseException) -> None:
     """They say nothing about the size of the batch."""
     with pytest.raises(type(error)) as raised:

@@ -80,6 +80,13 @@ def test_a_pickle_runs_nothing_even_if_pinned(tmp_path: Path) -> None:
     assert not (tmp_path / "canary").exists()
 
 
+def test_a_file_that_is_no_checkpoint_says_so(tmp_path: Path) -> None:
+    """Although its hash is the pinned one."""
+    (tmp_path / "a.pt").write_bytes(b"text")
+    with pytest.raises(CheckpointError, match="torch's format"):
+        pickled_tensors(tmp_path / "a.pt", sha256=sha256(b"text").hexdigest())
+
+
 def test_shards_are_read_as_one(tmp_path: Path) -> None:
     """The index names them; what it does not name is not read."""
     save_file({"a": torch.ones(1)}, tmp_path / "model-1.safetensors")

@@ -11,7 +11,7 @@ from transformers import AutoTokenizer, ClapConfig, ClapFeatureExtractor, ClapMo
 from resources.audio_encoder import AudioEncoder
 from resources.checkpoints import CheckpointError
 from resources.clap_encoder import SAMPLE_RATE_HZ, ClapEncoder, ClapTextEncoder
-from resources.profile import Clap
+from resources.model_settings import Clap
 from resources.refusals import Refusal
 from resources.sample.checkpoints.clap import DIMENSIONS, FOLDER, write
 from resources.text_encoder import TextEncoder
@@ -253,11 +253,33 @@ def test_two_threads_get_what_one_gets(models) -> None:
     assert results == {number: vectors(again, [sound(number, seconds=15)]).tobytes() for number in range(3)}
 
 
-def test_sixteen_bits_are_close(models, provider) -> None:
-    """In bfloat16 a vector points almost where it did, and carries another name."""
-    half = encoder(models, precision="bfloat16")
-    assert (vectors(half, [sound(0)]) * vectors(provider, [sound(0)])).sum() > 0.99
-    assert half.name != provider.name
+def test_sixteen_bits_are_close(models, provider, texts) -> None:
+    """In bfloat16 vectors have a cosine above 0.999 with those of float32, are others, and carry another name."""
+    halves = encoder(models, precision="bfloat16"), text_encoder(models, precision="bfloat16")
+    for half, full, inputs in zip(halves, (provider, texts), ([*map(sound, range(4))], TEXTS), strict=True):
+        cosines = (vectors(half, inputs) * vectors(full, inputs)).sum(axis=1)
+        assert cosines.min() > 0.999
+        assert not np.array_equal(vectors(half, inputs), vectors(full, inputs))
+        assert half.name != full.name
+
+
+def test_the_spectrogram_is_heard_in_32_bits(models) -> None:
+    """In bfloat16 too: what comes from the batch norm is float32, and the same bits."""
+    normed = []
+    for precision in ("float32", "bfloat16"):
+        provider = encoder(models, precision=precision)
+        batch_norm = provider._folder.loaded.model.audio_model.audio_encoder.batch_norm
+        batch_norm.register_forward_hook(lambda *call: normed.append(call[-1]))
+        vectors(provider, [sound(0)])
+    assert normed[1].dtype == torch.float32
+    assert torch.equal(*normed)
+
+
+@pytest.mark.parametrize("samples", [np.zeros((WINDOW, 2), np.float32), np.zeros(WINDOW, np.int16)])
+def test_samples_of_another_shape_or_type_are_an_error(provider, samples) -> None:
+    """Two channels, and integers."""
+    with pytest.raises(ValueError, match=r"^recording 1: .*expected mono float32 \[N\]"):
+        provider.encode([sound(0), samples])
 
 
 def test_out_of_memory_halves_the_batch_or_refuses(models, monkeypatch) -> None:

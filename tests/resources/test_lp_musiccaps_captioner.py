@@ -10,7 +10,7 @@ from resources.captioner import Captioner, Heard
 from resources.checkpoints import CheckpointError
 from resources.hashing import sha256_of_file
 from resources.lp_musiccaps_captioner import CHUNK_SAMPLES, SAMPLE_RATE_HZ, LPMusicCapsCaptioner
-from resources.profile import LPMusicCaps
+from resources.model_settings import LPMusicCaps
 from resources.refusals import Refusal
 from resources.sample.checkpoints.lp_musiccaps import BART, CHECKPOINT, WORDS, write
 from resources.torch_turn import Turn
@@ -180,6 +180,39 @@ def test_half_the_digits_still_describe(models) -> None:
     provider = captioner(models, precision="bfloat16")
     assert said(provider, tone(0), tone(1))
     assert "bfloat16" in provider.name
+
+
+@torch.inference_mode()
+def test_half_the_digits_hear_the_same(provider, models) -> None:
+    """What enters BART is the same bits, of 32; what its encoder makes of it has a cosine above 0.999 everywhere."""
+    heard, encoded = [], []
+    for loaded in (provider._loaded, captioner(models, precision="bfloat16")._loaded):
+        mels = loaded.mel_encoder(torch.from_numpy(np.stack([tone(0), tone(1)])))
+        heard.append(loaded.model.audio_encoder(mels))
+        states = loaded.model.bart.model.encoder(inputs_embeds=heard[-1].to(loaded.model.bart.dtype))
+        encoded.append(states.last_hidden_state)
+    assert heard[0].dtype == torch.float32
+    assert torch.equal(*heard)
+    assert [states.dtype for states in encoded] == [torch.float32, torch.bfloat16]
+    assert torch.nn.functional.cosine_similarity(encoded[0], encoded[1].float(), dim=-1).min() > 0.999
+
+
+def test_a_data_parallel_checkpoint_is_the_same(provider, models, tmp_path) -> None:
+    """Where every key begins with `module.`, as DataParallel saves them, the captions are those without."""
+
+    def wrapped(state) -> None:
+        for key in list(state):
+            state[f"module.{key}"] = state.pop(key)
+
+    rewritten(models, tmp_path, wrapped)
+    assert said(captioner(tmp_path), tone(0), tone(1)) == said(provider, tone(0), tone(1))
+
+
+@pytest.mark.parametrize("samples", [np.zeros((CHUNK_SAMPLES, 2), np.float32), np.zeros(CHUNK_SAMPLES, np.int16)])
+def test_samples_of_another_shape_or_type_are_an_error(provider, samples) -> None:
+    """Two channels, and integers."""
+    with pytest.raises(ValueError, match=r"^track b: .*expected mono float32 \[N\]"):
+        provider.caption([Heard("a", samples_N=tone(0)), Heard("b", samples_N=samples)])
 
 
 def test_the_name_says_what_changes_captions(models) -> None:

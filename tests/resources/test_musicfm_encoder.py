@@ -11,9 +11,10 @@ import torch
 from resources.audio_encoder import Samples, Vector
 from resources.checkpoints import CheckpointError
 from resources.hashing import sha256_of_file
+from resources.model_settings import MusicFM
 from resources.musicfm_encoder import MIN_SAMPLES, SAMPLE_RATE_HZ, MusicFmEncoder
 from resources.networks.musicfm import MusicFM as Network
-from resources.profile import MusicFM, chosen_profile
+from resources.profile import chosen_profile
 from resources.refusals import Refusal
 from resources.sample.checkpoints.musicfm import write
 from resources.torch_turn import Turn
@@ -173,7 +174,7 @@ def test_nothing_is_loaded_for_refusals_alone(models: Path) -> None:
 
 @pytest.mark.parametrize("chunks", [1, 3, 16])
 def test_batches_and_order_change_no_vector(models: Path, chunks: int) -> None:
-    """Whatever the batch size and the recordings' order."""
+    """Whatever the batch size and the recordings' order, to within 1e-6 in each number: sums differ in rounding."""
     recordings = [noise(samples, seed) for seed, samples in enumerate([50_000, 3_000, 24_000, 70_001])]
     expected = [vector_of(encoder(models).encode([samples])[0]) for samples in recordings]
     backwards = encoder(models, chunks=chunks).encode(recordings[::-1])
@@ -229,6 +230,27 @@ def test_chunk_too_large_for_memory_refuses_its_recording(models: Path, monkeypa
     short, refusal = made.encode([noise(9_000), noise(30_000)])
     vector_of(short)
     assert refusal == Refusal(made.name, "1", "out_of_memory", "out of memory")
+
+
+def test_model_too_large_for_memory_is_an_error(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is loaded once and refuses no recording: smaller batches would not help."""
+    loads: list[object] = []
+
+    def full(*place: object, **_: object) -> None:
+        loads.append(place)
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(Network, "to", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        encoder(models).encode([noise(30_000), noise(9_000, 1)])
+    assert len(loads) == 1
+
+
+@pytest.mark.parametrize("samples", [np.zeros((24_000, 2), np.float32), np.zeros(24_000, np.int16)])
+def test_samples_of_another_shape_or_type_are_an_error(models: Path, samples: np.ndarray) -> None:
+    """Two channels, and integers."""
+    with pytest.raises(ValueError, match=r"^recording 1: .*expected mono float32 \[N\]"):
+        encoder(models).encode([noise(24_000), samples])
 
 
 def test_vector_that_is_no_number_is_refused(models: Path, tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ from safetensors.torch import load_file, save_file
 
 from resources.checkpoints import CheckpointError
 from resources.hashing import sha256_of_folder
+from resources.model_settings import NVEmbed
 from resources.nv_embed_encoder import NVEmbedEncoder
-from resources.profile import NVEmbed, chosen_profile
+from resources.profile import chosen_profile
 from resources.refusals import Refusal
 from resources.sample.checkpoints.nv_embed import write
 from resources.text_encoder import Vector

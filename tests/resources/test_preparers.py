@@ -83,6 +83,39 @@ def test_a_process_that_hangs_costs_its_item_alone(preparers: Callable[..., Prep
     assert prepared[1].detail == "took longer than 2 s"
 
 
+@pytest.mark.parametrize(("event", "deaths", "expected"), [("die2", 2, 2), ("die", 3, "preparer_died")])
+def test_an_item_is_tried_three_times(
+    preparers: Callable[..., Preparers], tmp_path: Path, event: str, deaths: int, expected: float | str
+) -> None:
+    """Two processes killed cost nothing, since the kernel kills for others' memory too; three cost the item."""
+    prepared = preparers(1, folder=str(tmp_path)).prepare([(Item(2, event), WANTS)])
+    assert value(prepared[0]) == expected
+    assert len((tmp_path / "deaths").read_text()) == deaths
+
+
+@pytest.mark.parametrize(("event", "hangs", "expected"), [("hang1", 1, 2), ("hang", 2, "preparer_timeout")])
+def test_an_item_that_hangs_is_tried_twice(
+    preparers: Callable[..., Preparers], tmp_path: Path, event: str, hangs: int, expected: float | str
+) -> None:
+    """One wait beyond the limit may be the machine's fault; two cost the item."""
+    prepared = preparers(1, timeout_s=1, folder=str(tmp_path)).prepare([(Item(2, event), WANTS)])
+    assert value(prepared[0]) == expected
+    assert len((tmp_path / "hanging").read_text()) == hangs
+
+
+def test_a_process_knows_no_secrets(
+    preparers: Callable[..., Preparers], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing that lets a decoder that was taken over into a cluster or a service is in its environment."""
+    secrets = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "SOME_API_KEY", "some_api_key", "HF_TOKEN"}
+    for name in {*secrets, "MUSIC_TOKENS"}:
+        monkeypatch.setenv(name, "1")
+    preparers(1, folder=str(tmp_path)).prepare([(Item(1, "tell"), WANTS)])
+    told = set((tmp_path / "environment").read_text().splitlines())
+    assert not told & secrets
+    assert {"MUSIC_TOKENS", "PATH"} <= told
+
+
 def test_an_item_too_large_is_refused(preparers: Callable[..., Preparers]) -> None:
     """5 GiB are more than a process may have; the same process goes on."""
     one = preparers(1)

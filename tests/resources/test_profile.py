@@ -1,7 +1,5 @@
 """The profiles: overridden field by field, refused when wrong, and the paper's numbers as published."""
 
-from pathlib import Path
-
 import pytest
 
 from resources.profile import EMBEDDED, PAPER, Profile, Tokens, chosen_profile, settings_digest
@@ -123,10 +121,9 @@ def test_the_paper_profile_takes_the_papers_models() -> None:
 
 def test_unpinned_files_are_those_of_the_provider() -> None:
     """A checkpoint with a hash in the profile is not among them; a provider without files has none."""
-    profile = chosen_profile({"MUSIC_MODELS": "/models"})
-    assert profile.unpinned("musicfm") == [Path("/models/musicfm/msd_stats.json")]
-    assert profile.unpinned("nv_embed") == [Path("/models/nvidia/NV-Embed-v2")]
-    assert profile.unpinned("whisper") == profile.unpinned("spectral") == []
+    assert PAPER.unpinned("musicfm") == ["musicfm/msd_stats.json"]
+    assert PAPER.unpinned("nv_embed") == ["nvidia/NV-Embed-v2"]
+    assert PAPER.unpinned("whisper") == PAPER.unpinned("spectral") == []
 
 
 def test_a_list_of_numbers_is_overridden() -> None:

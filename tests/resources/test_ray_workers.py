@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import pytest
 
 from resources.checkpoints import CheckpointError
 from resources.profile import WorkersSection
-from resources.ray_cluster import ClusterError, _check, _use_token
+from resources.ray_cluster import ClusterError, _check, _join, _use_token, connected
 from resources.ray_workers import RayPool, WorkersError
 from resources.refusals import Refusal
 from resources.stations import Order, Station
@@ -251,6 +252,44 @@ def test_an_address_where_nobody_answers_is_refused_at_once() -> None:
         unused.bind(("127.0.0.1", 0))
         with pytest.raises(ClusterError, match="nobody answers there"):
             _check(f"127.0.0.1:{unused.getsockname()[1]}")
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.0 400 Bad Request\r\n\r\n", b""])
+def test_an_address_where_something_else_answers_is_refused(monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
+    """A web server, or who says nothing: Ray alone would try for more than six minutes."""
+    monkeypatch.setattr("resources.ray_cluster.ASK_TIMEOUT_S", 4.0)
+    with ThreadPoolExecutor(1) as threads, socket.create_server(("127.0.0.1", 0)) as server:
+        threads.submit(_answer_all, server, answer)
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(ClusterError, match=rf"RAY_ADDRESS={address}: something listens there.* check the port"):
+            _join(address)
+        server.shutdown(socket.SHUT_RDWR)
+
+
+def _answer_all(server: socket.socket, answer: bytes) -> None:
+    connections = []
+    with suppress(OSError):
+        while True:
+            connections.append(server.accept()[0])
+            connections[-1].sendall(answer)
+            if answer:
+                connections[-1].close()
+
+
+def test_a_port_of_ray_that_is_not_the_head_nodes_is_refused(cluster: Any) -> None:
+    """The raylet's own answers, but knows nothing of what the head node is asked."""
+    address = f"127.0.0.1:{connected().nodes()[0]['NodeManagerPort']}"
+    with pytest.raises(ClusterError, match="did not answer as the head node"):
+        _join(address)
+
+
+def test_auto_without_a_cluster_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No word of tokens, which would help nobody."""
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    monkeypatch.setattr("ray._private.services.find_gcs_addresses", set)
+    monkeypatch.setattr("ray._private.services.find_bootstrap_address", lambda _: None)
+    with pytest.raises(ClusterError, match=r"RAY_ADDRESS=auto: no Ray cluster was found on this machine"):
+        _join("auto")
 
 
 def test_the_token_is_in_no_log(cluster: Any) -> None:

@@ -11,7 +11,8 @@ from torch.nn import functional
 
 from resources.checkpoints import CheckpointError
 from resources.hashing import sha256_of_folder
-from resources.profile import SentenceModel, chosen_profile
+from resources.model_settings import SentenceModel
+from resources.profile import chosen_profile
 from resources.refusals import Refusal
 from resources.sample.checkpoints.sentence_model import write
 from resources.sentence_encoder import SentenceEncoder

@@ -1,6 +1,7 @@
 """How models share the processor."""
 
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,6 +17,16 @@ def _threads() -> Iterator[None]:
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def _rounding() -> Iterator[None]:
+    """TF32 allowed; afterwards what torch was told before."""
+    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = products.allow_tf32, convolutions.allow_tf32
+    products.allow_tf32 = convolutions.allow_tf32 = True
+    yield
+    products.allow_tf32, convolutions.allow_tf32 = before
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -103,6 +114,22 @@ def test_devices_by_name() -> None:
         assert device_of("auto") == torch.device("cpu")
         with pytest.raises(ValueError, match="say auto or cpu"):
             device_of("cuda")
+
+
+@pytest.mark.usefixtures("_rounding")
+def test_float32_is_float32_on_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where CUDA is chosen nothing rounds to TF32, and torch warns of nothing; choosing the CPU changes nothing."""
+    device_of("cpu")
+    assert torch.backends.cudnn.allow_tf32
+    assert torch.backends.cuda.matmul.allow_tf32
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        device_of("auto")
+    assert not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32
+    assert torch.backends.cudnn.conv.fp32_precision != "tf32"
+    assert torch.backends.cuda.matmul.fp32_precision != "tf32"
 
 
 def run(*works: Callable[[], None]) -> None:

@@ -14,6 +14,7 @@ from resources.vocal_windows import (
     LONGEST,
     SAMPLE_RATE_HZ,
     frame_rms,
+    level,
     loudness,
     pieces,
     swing_db,
@@ -75,10 +76,32 @@ def test_pads_meet_in_a_short_pause() -> None:
 
 
 def test_quiet_music_is_a_pause() -> None:
-    """Frames below a tenth of the loudest are no voice; the threshold follows the recording's own loudness."""
+    """Frames below a tenth of the level are no voice; the threshold follows the recording's own loudness."""
     samples_N = np.concatenate([tone(2), 0.05 * tone(2), tone(2)])
     assert len(in_s(samples_N)) == 2
     assert in_s(0.01 * samples_N) == in_s(samples_N)
+
+
+def test_a_burst_makes_no_pause_of_the_rest() -> None:
+    """One of 0.19 s at full scale, fifty times as loud as the minute around it."""
+    samples_N = 0.02 * song(60)
+    samples_N[30 * SAMPLE_RATE_HZ :][:3000] = 1.0
+    found = vocal_windows(samples_N, onset=0.1, min_silence_s=1.0)
+    assert sum(window.end - window.start for window in found) == len(samples_N)
+
+
+def test_a_short_voice_in_hiss_is_found() -> None:
+    """Two seconds of a minute are less than a twentieth; what is 60 dB quieter is a pause all the same."""
+    hiss_N = np.random.default_rng(7).normal(0, 2e-4, 58 * SAMPLE_RATE_HZ).astype(np.float32)
+    half = len(hiss_N) // 2
+    assert in_s(np.concatenate([hiss_N[:half], song(2), hiss_N[half:]])) == [(28.7, 31.3)]
+
+
+def test_the_level_is_that_of_the_loudest_twentieth() -> None:
+    """The frame that 5 % are louder than, but at least a hundredth of the loudest."""
+    assert level(np.arange(101.0)) == 95.0
+    assert level(np.array([0.0] * 100 + [1.0])) == 0.01
+    assert level(np.zeros(3)) == 0.0
 
 
 def test_a_long_piece_is_cut_where_it_is_quietest() -> None:
@@ -109,7 +132,7 @@ def test_pieces_hold_every_loud_frame(stretches: list[tuple[float, float]], min_
         is_inside_N[start:end] = True
         before = end
     rms_T = frame_rms(samples_N)
-    for frame in np.flatnonzero((rms_T >= 0.1 * rms_T.max()) & (rms_T > 0)):
+    for frame in np.flatnonzero((rms_T >= 0.1 * level(rms_T)) & (rms_T > 0)):
         assert is_inside_N[frame * HOP : frame * HOP + FRAME].all()
 
 

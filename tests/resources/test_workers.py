@@ -16,7 +16,7 @@ from resources.profile import WorkersSection
 from resources.refusals import Refusal
 from resources.stations import Order
 from resources.wire import encoded_outcome
-from resources.workers import Crew, LocalPool, Need, Task, crew
+from resources.workers import GRACE_S, Crew, LocalPool, Need, Task, crew
 from tests.resources.some_workers import Item, Pair, Settings, noted
 
 MULTIPLIER = "tests.resources.some_workers:Multiplier"
@@ -27,13 +27,19 @@ UNKEPT = Need("product", None, float)
 
 DRIVER = """
 import signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)
 from pathlib import Path
 import resources.workers
+from dagster import DagsterExecutionInterruptedError
 from tests.resources.test_workers import PRODUCT, ARRAY, started, tasks
+
+def interrupted(number, frame):
+    raise KeyboardInterrupt if number == signal.SIGINT else DagsterExecutionInterruptedError
+
+signal.signal(signal.SIGINT, interrupted)
+signal.signal(signal.SIGTERM, interrupted)
 resources.workers.FLUSH_S = 0.0
 with started(Path(sys.argv[1]), [PRODUCT, ARRAY], preparers=1) as workers:
-    workers.map(tasks(12, at_9=sys.argv[2]), part="1")
+    workers.map(tasks(12, **dict(event.split("=") for event in sys.argv[2:])), part="1")
 """
 
 
@@ -146,9 +152,9 @@ def test_two_needs_of_one_identity_share_what_is_kept(tmp_path: Path) -> None:
 
 def test_a_rerun_after_a_kill_makes_the_rest_in_the_batches_it_would_have_been_in(tmp_path: Path) -> None:
     """A driver killed at its fifth batch, once something was kept; then only what was not kept is run."""
-    killed = subprocess.run([sys.executable, "-c", DRIVER, str(tmp_path), "kill"], cwd=ROOT, check=False)
+    killed = subprocess.run([sys.executable, "-c", DRIVER, str(tmp_path), "at_9=kill"], cwd=ROOT, check=False)
     assert killed.returncode == -signal.SIGKILL
-    kept = Kept(tmp_path / "kept", str(PRODUCT.identity)).read("1").keys()
+    kept = set(Kept(tmp_path / "kept", str(PRODUCT.identity)).read("1"))
     kept &= Kept(tmp_path / "kept", str(ARRAY.identity)).read("1").keys()
     assert kept
     (tmp_path / "ran.txt").unlink()
@@ -238,7 +244,8 @@ def test_an_interrupt_passes_after_what_is_finished_was_kept(tmp_path: Path) -> 
 
 def test_an_interrupt_ends_a_driver_whose_decoder_hangs(tmp_path: Path) -> None:
     """Long before the item's time limit of two minutes, and what was finished is kept."""
-    driver = subprocess.Popen([sys.executable, "-c", DRIVER, str(tmp_path), "hang"], cwd=ROOT, stderr=subprocess.PIPE)
+    command = [sys.executable, "-c", DRIVER, str(tmp_path), "at_9=hang"]
+    driver = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE)
     while not ((tmp_path / "hanging").exists() and list(tmp_path.rglob("*.parquet"))):
         time.sleep(0.01)
     driver.send_signal(signal.SIGINT)
@@ -246,13 +253,41 @@ def test_an_interrupt_ends_a_driver_whose_decoder_hangs(tmp_path: Path) -> None:
     assert Kept(tmp_path / "kept", str(PRODUCT.identity)).read("1")
 
 
+@pytest.mark.parametrize(
+    ("number", "name"), [(signal.SIGINT, b"KeyboardInterrupt"), (signal.SIGTERM, b"DagsterExecutionInterruptedError")]
+)
+def test_an_interrupt_ends_a_driver_whose_model_is_busy(tmp_path: Path, number: int, name: bytes) -> None:
+    """In seconds, though a model may take minutes; what is finished a second after the interrupts, two, is kept."""
+    events = ["at_0=endless", "at_2=until_interrupted"]
+    command = [sys.executable, "-c", DRIVER, str(tmp_path), *events]
+    driver = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE)
+    while not (tmp_path / "endless").exists():
+        time.sleep(0.01)
+    time.sleep(0.5)
+    interrupted_at = time.monotonic()
+    driver.send_signal(number)
+    time.sleep(0.2)
+    driver.send_signal(number)
+    (tmp_path / "interrupted").touch()
+    try:
+        printed = driver.communicate(timeout=GRACE_S + 20)[1]
+    finally:
+        driver.kill()
+    assert name in printed
+    assert time.monotonic() - interrupted_at < GRACE_S + 5
+    assert driver.returncode == 130, printed.decode()  # torch, ended in the midst of a model, would make it SIGABRT's
+    assert Kept(tmp_path / "kept", str(PRODUCT.identity)).read("1").keys() == {"key2", "key3"}
+
+
 def test_passing_refusals_are_not_kept_and_others_are(tmp_path: Path) -> None:
-    """Out of memory is tried again the next time; a file that can't be read is not."""
+    """Out of memory and a file that can't be read are tried again the next time; one without sound is not."""
     for _ in range(2):
         with started(tmp_path, batch=1) as workers:
-            outcomes = workers.map(tasks(3, at_0="crowded", at_1="refuse"), part="1")
-        assert products(outcomes) == ["out_of_memory", "unreadable", 6]
-    assert ran(tmp_path) == ["0", "0", "2"]
+            outcomes = workers.map(tasks(4, at_0="crowded", at_1="refuse", at_2="spoilt"), part="1")
+        assert products(outcomes) == ["out_of_memory", "unreadable", "no_audio", 9]
+    assert Kept(tmp_path / "kept", str(PRODUCT.identity)).read("1").keys() == {"key2", "key3"}
+    with started(tmp_path, batch=1) as workers:
+        assert products(workers.map(tasks(4), part="1")) == [0, 3, "no_audio", 9]
 
 
 def test_a_refusal_without_location_gets_the_key(tmp_path: Path) -> None:
@@ -273,8 +308,8 @@ def test_the_log_has_a_line_a_part(tmp_path: Path) -> None:
     """Rows, of which kept and refused; the rate only if something was made."""
     lines: list[str] = []
     with started(tmp_path, log=lines.append) as workers:
-        workers.map(tasks(4, at_1="refuse"), part="1")
-        workers.map(tasks(4, at_1="refuse"), part="1")
+        workers.map(tasks(4, at_1="spoilt"), part="1")
+        workers.map(tasks(4, at_1="spoilt"), part="1")
     assert lines[0].startswith("1: 4 rows, 0 kept, 1 refused, ")
     assert lines[0].endswith(" rows/s")
     assert lines[1] == "1: 4 rows, 4 kept, 1 refused"

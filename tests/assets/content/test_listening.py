@@ -7,10 +7,11 @@ import polars as pl
 import pytest
 
 from assets.content.hearing import Facts
-from assets.content.listening import ear_needs, hear, open_ear, open_ears
+from assets.content.listening import ear_needs, hear, open_ear, open_ears, present_needs
 from assets.content.tempo import Rhythm
 from resources.audio_encoder import SpectralEncoder
-from resources.profile import EMBEDDED, Content, WorkersSection
+from resources.checkpoints import CheckpointError
+from resources.profile import EMBEDDED, Content, WorkersSection, chosen_profile
 from resources.refusals import Refusal
 
 Encode = Callable[..., bytes]
@@ -39,6 +40,32 @@ def test_a_profile_listens_for_what_its_providers_do() -> None:
     assert {need.identity for need in ear_needs(longer).values()}.isdisjoint(need.identity for need in needs.values())
 
 
+def test_a_model_that_is_not_there_is_left_to_its_own_asset(tmp_path: Path) -> None:
+    """The first asset hears for all others that it can, and says what is missing; asked for alone it is an error."""
+    paper = chosen_profile({"MUSIC_PROFILE": "paper", "MUSIC_MODELS": str(tmp_path)})
+    said: list[str] = []
+    present = present_needs(paper, ["facts", "rhythm", "sonic"], log=said.append)
+    assert [need.name for need in present] == ["facts", "rhythm"]
+    assert len(said) == 1
+    assert "sonic is not heard" in said[0]
+    with pytest.raises(CheckpointError, match=str(tmp_path)):
+        ear_needs(paper, ["sonic"])
+
+
+def test_a_file_that_could_not_be_read_is_tried_again(files: pl.DataFrame, tmp_path: Path) -> None:
+    """That it was unreachable says nothing of its content."""
+    needs = [*ear_needs(PROFILE, ["facts"]).values()]
+    (tmp_path / "tone.flac").rename(tmp_path / "away.flac")
+    heard = []
+    for name in ("gone.flac", "tone.flac"):
+        (tmp_path / "away.flac").rename(tmp_path / name)
+        with open_ears(needs, root=tmp_path, profile=PROFILE, kept=tmp_path / "kept", log=lambda _: None) as ears:
+            heard.append(hear(ears, files.head(1), part="shard_000")["a"]["facts"])
+        (tmp_path / name).rename(tmp_path / "away.flac")
+    assert heard[0].reason == "unreadable"
+    assert isinstance(heard[1], Facts)
+
+
 def test_what_one_asset_had_heard_another_finds(files: pl.DataFrame, tmp_path: Path) -> None:
     """The file may be gone by then: nothing is decoded again, and no worker starts."""
     kept, lines = tmp_path / "kept", []
@@ -60,7 +87,7 @@ def test_what_one_asset_had_heard_another_finds(files: pl.DataFrame, tmp_path: P
 def test_a_provider_that_does_not_listen_hears_nothing(files: pl.DataFrame, tmp_path: Path) -> None:
     """Its asset asks it otherwise."""
     with (
-        open_ear("transcript", root=tmp_path, profile=PROFILE, kept=tmp_path / "kept", log=lambda line: None) as listen,
+        open_ear("transcript", root=tmp_path, profile=PROFILE, kept=tmp_path / "kept", log=lambda _: None) as listen,
         pytest.raises(KeyError, match="transcript"),
     ):
         listen(files, "shard_000")

@@ -5,8 +5,8 @@ import polars as pl
 
 from assets.embeddings.text import lyrics_documents, metadata_documents, open_reader, semantic_documents
 from resources.profile import EMBEDDED
+from resources.providers import text_encoder
 from resources.refusals import Refusal
-from resources.text_encoder import text_encoder
 
 
 def test_metadata_says_title_artist_album_and_year() -> None:
@@ -55,6 +55,6 @@ def test_each_distinct_text_has_its_vector_or_refusal(tmp_path: Path) -> None:
 
 def test_hashed_ngrams_are_not_kept(tmp_path: Path) -> None:
     """They are made faster than they would be read."""
-    with open_reader(profile=EMBEDDED, kept=tmp_path / "kept", log=lambda line: None) as read:
+    with open_reader(profile=EMBEDDED, kept=tmp_path / "kept", log=lambda _: None) as read:
         read(pl.DataFrame({"track_id": ["a"], "text": ["slow folk"]}), "shard_000")
     assert not list(tmp_path.rglob("*.parquet"))
