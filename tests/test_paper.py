@@ -45,6 +45,7 @@ SETTINGS = {
     "MUSIC_WORKERS__BATCH": "4",
     "MUSIC_WORKERS__PREPARERS": "1",
 }
+FOLDER = f"/tmp/r{os.getpid()}"  # noqa: S108 - short, because sockets lie in it
 TOKEN = "0" * 64  # of a cluster that this test starts and ends
 
 
@@ -84,7 +85,7 @@ def cluster(tmp_path: Path) -> Iterator[str]:
         "--num-cpus=1",
         "--object-store-memory=100000000",
         "--disable-usage-stats",
-        f"--temp-dir=/tmp/r{os.getpid()}",
+        f"--temp-dir={FOLDER}",
     ]
     head = ["--head", f"--port={address.split(':')[1]}", "--include-dashboard=false", "--node-ip-address=127.0.0.1"]
     try:
@@ -113,14 +114,23 @@ def _end(address: str) -> None:
 
 
 def _kill_one_worker(killed: list[int], stop: threading.Event) -> None:
-    """Kills the first worker that is seen at work."""
+    """Kills the first worker of this cluster, and of no other test's, that is seen at work."""
     while not stop.is_set():
         for process in psutil.process_iter(["cmdline"]):
-            if (process.info["cmdline"] or [""])[0].startswith("ray::StationActor.do"):
+            at_work = (process.info["cmdline"] or [""])[0].startswith("ray::StationActor.do")
+            if at_work and _is_of(process):
                 os.kill(process.pid, signal.SIGKILL)
                 killed.append(process.pid)
                 return
         time.sleep(0.02)
+
+
+def _is_of(process: psutil.Process) -> bool:
+    """Whether the process writes its log into the folder of this test's cluster."""
+    try:
+        return str(Path(f"/proc/{process.pid}/fd/1").readlink()).startswith(FOLDER)
+    except OSError:
+        return False
 
 
 def contents(lake: Path) -> dict[str, str]:
