@@ -1,15 +1,18 @@
 """The `paper` profile: the whole corpus made by the papers' models, here tiny checkpoints in the official formats."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 import psutil
 import pytest
@@ -45,7 +48,6 @@ SETTINGS = {
     "MUSIC_WORKERS__BATCH": "4",
     "MUSIC_WORKERS__PREPARERS": "1",
 }
-FOLDER = f"/tmp/r{os.getpid()}"  # noqa: S108 - short, because sockets lie in it
 TOKEN = "0" * 64  # of a cluster that this test starts and ends
 
 
@@ -74,9 +76,17 @@ def in_process(
     return lake
 
 
+class Cluster(NamedTuple):
+    """Where a Ray cluster listens, and the folder of its logs."""
+
+    address: str
+    folder: str
+
+
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[str]:
-    """The address of a Ray cluster of two nodes on this machine, each with a raylet of its own."""
+def cluster() -> Iterator[Cluster]:
+    """A Ray cluster of two nodes on this machine, each with a raylet of its own."""
+    folder = tempfile.mkdtemp(prefix="ray")  # not pytest's: its path is too long for the sockets in it
     ray = Path(sys.executable).with_name("ray")
     environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN, "RAY_USAGE_STATS_ENABLED": "0"}
     environment.pop("RAY_ADDRESS", None)
@@ -85,7 +95,7 @@ def cluster(tmp_path: Path) -> Iterator[str]:
         "--num-cpus=1",
         "--object-store-memory=100000000",
         "--disable-usage-stats",
-        f"--temp-dir={FOLDER}",
+        f"--temp-dir={folder}",
     ]
     head = ["--head", f"--port={address.split(':')[1]}", "--include-dashboard=false", "--node-ip-address=127.0.0.1"]
     try:
@@ -93,9 +103,10 @@ def cluster(tmp_path: Path) -> Iterator[str]:
             command = [str(ray), "start", *role, *(common if role is head else common[:-1])]
             started = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
             assert started.returncode == 0, started.stdout + started.stderr
-        yield address
+        yield Cluster(address, folder)
     finally:
-        _end(address)
+        _end(Cluster(address, folder))
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _free_port() -> int:
@@ -104,31 +115,32 @@ def _free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def _end(address: str) -> None:
-    """Ends the processes of the cluster at this address, and no other's."""
-    port = address.split(":")[1]
+def _end(cluster: Cluster) -> None:
+    """Ends the processes of this cluster, and no other's."""
+    port = cluster.address.split(":")[1]
     for process in psutil.process_iter(["cmdline"]):
         command = " ".join(process.info["cmdline"] or [])
-        if f":{port}" in command or f"gcs_server_port={port}" in command:
+        is_named = f":{port}" in command or f"gcs_server_port={port}" in command
+        if is_named or _is_of(process, cluster.folder):
             process.kill()
 
 
-def _kill_one_worker(killed: list[int], stop: threading.Event) -> None:
+def _kill_one_worker(folder: str, killed: list[int], stop: threading.Event) -> None:
     """Kills the first worker of this cluster, and of no other test's, that is seen at work."""
     while not stop.is_set():
         for process in psutil.process_iter(["cmdline"]):
             at_work = (process.info["cmdline"] or [""])[0].startswith("ray::StationActor.do")
-            if at_work and _is_of(process):
+            if at_work and _is_of(process, folder):
                 os.kill(process.pid, signal.SIGKILL)
                 killed.append(process.pid)
                 return
         time.sleep(0.02)
 
 
-def _is_of(process: psutil.Process) -> bool:
-    """Whether the process writes its log into the folder of this test's cluster."""
+def _is_of(process: psutil.Process, folder: str) -> bool:
+    """Whether the process writes its log into the folder of that cluster."""
     try:
-        return str(Path(f"/proc/{process.pid}/fd/1").readlink()).startswith(FOLDER)
+        return str(Path(f"/proc/{process.pid}/fd/1").readlink()).startswith(folder)
     except OSError:
         return False
 
@@ -159,14 +171,14 @@ def test_the_papers_models_make_the_corpus(in_process: Path) -> None:
 
 
 def test_a_cluster_makes_the_same_corpus_although_a_worker_is_killed(
-    journey: ModuleType, small: Path, settings: dict[str, str], in_process: Path, cluster: str, tmp_path: Path
+    journey: ModuleType, small: Path, settings: dict[str, str], in_process: Path, cluster: Cluster, tmp_path: Path
 ) -> None:
     """Two nodes, one worker each, one of them killed at work: every table has the content of the run in one process."""
-    ray = {"MUSIC_WORKERS__KIND": "ray", "MUSIC_WORKERS__COUNT": "2", "RAY_ADDRESS": cluster}
+    ray = {"MUSIC_WORKERS__KIND": "ray", "MUSIC_WORKERS__COUNT": "2", "RAY_ADDRESS": cluster.address}
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
     killed: list[int] = []
     stop = threading.Event()
-    killer = threading.Thread(target=_kill_one_worker, args=(killed, stop))
+    killer = threading.Thread(target=_kill_one_worker, args=(cluster.folder, killed, stop))
     killer.start()
     try:
         journey.run(small, tmp_path / "lake", "--stages", *WORKED, **settings, **ray, **token)
