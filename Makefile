@@ -1,6 +1,6 @@
 # Everything a person types. `make run` on a fresh machine builds the whole corpus; `make test` checks the project.
 .DEFAULT_GOAL := help
-.PHONY: help run test ui bench validate clean
+.PHONY: help run test ui estimate bench validate clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -23,6 +23,9 @@ test: $(INSTALLED) ## Lint, types, definitions, tests
 
 ui: $(INSTALLED) ## Dagster on http://127.0.0.1:3000
 	@$(BIN)/python -m dagster_project.ui $(ARGS)
+
+estimate: $(INSTALLED) ## What language models would be asked, and what that would cost (ARGS=--gemini)
+	@$(BIN)/python -m dagster_project.estimate $(ARGS)
 
 bench: $(INSTALLED) ## Every claim, measured: ours, the alternative, the ratio
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -1,8 +1,9 @@
 """The code version of an asset: a digest of the code that makes it, so that changed code makes its partitions out of
 date.
 
-What counts is the asset's function, every project module that it imports, directly or through others, and every
-SELECT it names. Comments, docstrings and layout don't count, and neither does the machinery that all assets share.
+What counts is the asset's function, every project module that it imports, directly or through others, every SELECT it
+names, and every prompt that those modules name. Comments, docstrings and layout don't count, and neither does the
+machinery that all assets share.
 """
 
 import ast
@@ -15,12 +16,35 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from resources.hashing import digest_of
+from resources.prompt_files import NAME, prompt_file
 
 MACHINERY = frozenset(
-    {"assets.work", "assets.making", "assets.reporting", "assets.partitions", "assets.code_version", "sql"}
+    {
+        "assets.work",
+        "assets.making",
+        "assets.asking",
+        "assets.reporting",
+        "assets.partitions",
+        "assets.code_version",
+        "sql",
+    }
     | {
         f"resources.{name}"
-        for name in ("lake", "files", "tables", "profile", "model_settings", "raw", "hashing", "refusals")
+        for name in (
+            "lake",
+            "files",
+            "tables",
+            "profile",
+            "model_settings",
+            "desk_settings",
+            "raw",
+            "hashing",
+            "refusals",
+        )
+    }
+    | {
+        f"resources.desk.{name}"
+        for name in ("online", "visits", "batch", "remote_jobs", "clerks", "retrying", "ledger", "prices")
     }
     | {
         f"resources.{name}"
@@ -75,10 +99,11 @@ def _collect(module: str, found: dict[str, str]) -> None:
 @cache
 def _module(name: str) -> tuple[str, tuple[str, ...]]:
     spec = find_spec(name)
-    assert spec
-    assert spec.origin
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"{name}: imported by an asset's code, and not there")
     tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
-    return _dumped(tree), tuple(_imports(tree))
+    prompts = sorted(name for name in set(_strings(tree)) if _is_prompt(name))
+    return _dumped(tree) + "".join(prompt_file(name).instructions for name in prompts), tuple(_imports(tree))
 
 
 def _imports(tree: ast.AST) -> Iterator[str]:
@@ -105,6 +130,11 @@ def _dumped(tree: ast.AST) -> str:
 
 def _strings(tree: ast.AST) -> Iterator[str]:
     return (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
+
+
+def _is_prompt(name: str) -> bool:
+    named = NAME.fullmatch(name)
+    return named is not None and files("assets").joinpath(named[1], "prompts", f"{named[2]}-{named[3]}.md").is_file()
 
 
 def _is_select(name: str) -> bool:

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
+import polars as pl
 
+from assets.asking import Asks, Reading
 from resources.hashing import digest_of
 from resources.lake import WHOLE, Lake, LakeError, Record
 from resources.profile import Profile, settings_digest
@@ -31,6 +33,7 @@ class Making:
     partitions: dg.PartitionsDefinition[str] | None
     sections: Sequence[str]
     code_version: str
+    asks: Asks | None = None
 
     @property
     def reads(self) -> list[Table]:
@@ -42,6 +45,36 @@ class Making:
         if self.partitions is None:
             return [WHOLE]
         return list(self.partitions.get_partition_keys(dynamic_partitions_store=instance))
+
+
+class Looking:
+    """An asset that is looked at and not made: what its partitions would read, whole tables read once."""
+
+    def __init__(self, making: Making, lake: Lake, instance: dg.DagsterInstance) -> None:
+        self.making, self._lake, self._instance = making, lake, instance
+        self._whole: dict[tuple[Table, tuple[str, ...]], pl.DataFrame] = {}
+
+    def at(self, key: str) -> Reading:
+        """One partition. Its reads raise LakeError where an input is not made yet."""
+        return _Look(key, self)
+
+    def read(self, table: Table, key: str, columns: Sequence[str] | None) -> pl.DataFrame:
+        """What the partition would read."""
+        if table in self.making.same:
+            return self._lake.read(table, key, columns=columns)
+        name = (table, tuple(columns or ()))
+        if name not in self._whole:
+            partitions = MAKINGS[table.path].keys(self._instance)
+            self._whole[name] = self._lake.read(table, partitions, columns=columns)
+        return self._whole[name]
+
+
+class _Look:
+    def __init__(self, key: str, looking: Looking) -> None:
+        self.key, self._looking = key, looking
+
+    def read(self, table: Table, *, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        return self._looking.read(table, self.key, columns)
 
 
 MAKINGS: dict[str, Making] = {}  # of every asset, by its tables' paths, in the order of the graph

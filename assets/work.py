@@ -10,19 +10,23 @@ makes them again.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import dagster as dg
 import polars as pl
 from tqdm import tqdm
 
+from assets.asking import Asks
 from assets.code_version import code_version
-from assets.making import MAKINGS, Inputs, Making, asset_key, asset_spec, check_spec
+from assets.making import MAKINGS, Inputs, Looking, Making, asset_key, asset_spec, check_spec
 from assets.reporting import DATA_VERSION_TAG, event_metadata, read_back, version_tags
 from resources.lake import WHOLE, Lake, LakeError, Made, Notes, Origin, Record
 from resources.profile import Profile
 from resources.raw import RawFolder
 from resources.tables import Table, refused_table
+
+if TYPE_CHECKING:
+    from resources.language_model import LanguageModel
 
 FILL_TAG = "music/fill"
 
@@ -161,6 +165,15 @@ class Work:
             for table, record in current.items():
                 self.report(table, record)
 
+    def ask_ahead(self, model: "LanguageModel") -> None:
+        """Lets a model that works in batches start on what all the parts of the run will ask."""
+        if not (self.making.asks and model.works_ahead and len(self._keys) > 1):
+            return
+        looking = Looking(self.making, self.lake, self.instance)
+        for key in self._keys:
+            if not self._current(key):
+                model.ahead(self.making.asks.requests(looking.at(key), self.profile))
+
     def read_whole(self, table: Table, partitions: Sequence[str], columns: Sequence[str] | None) -> pl.DataFrame:
         """A whole table, read once for all parts of the run."""
         name = (table, tuple(columns or ()))
@@ -223,19 +236,20 @@ def asset(
     pool: str | None = None,
     parts_per_run: int | None = None,
     sections: Sequence[str] = (),
+    asks: Asks | None = None,
 ) -> Callable[[Callable[[Work], None]], dg.AssetsDefinition]:
     """An asset that makes `tables` with the numbers of its stage's profile section and of further `sections`.
 
     Its docstring is what the UI shows. `same` tables are cut alike and read partition by partition, `whole` ones in
     full. `parts_per_run` caps the partitions of one backfill run; without it a backfill is a single run, so that a
-    model is loaded once.
+    model is loaded once. `asks` tells what the asset asks of a language model, for an estimate.
     """
     policy = dg.BackfillPolicy.multi_run(parts_per_run) if parts_per_run else dg.BackfillPolicy.single_run()
     counts = ("partitions",) if isinstance(partitions, dg.StaticPartitionsDefinition) else ()
 
     def decorate(make: Callable[[Work], None]) -> dg.AssetsDefinition:
         all_sections = (tables[0].stage, *counts, *sections)
-        making = Making(tables, same, whole, partitions, all_sections, code_version(make))
+        making = Making(tables, same, whole, partitions, all_sections, code_version(make), asks)
         MAKINGS.update({table.path: making for table in tables})
         docstring = "\n".join(line.strip() for line in (make.__doc__ or "").strip().splitlines())
 

@@ -15,8 +15,9 @@ from assets.content.decoding import decode
 from assets.content.listening import ear_needs, hear, open_ears
 from benchmarks.claims import Claim, median_s
 from resources.captioner import Heard
+from resources.model_settings import WorkersSection
 from resources.nv_embed_encoder import NVEmbedEncoder
-from resources.profile import Profile, WorkersSection, chosen_profile
+from resources.profile import Profile, chosen_profile
 from resources.providers import audio_encoder, captioner
 from resources.sample.checkpoints.__main__ import write_all
 from resources.torch_turn import Turn

@@ -6,6 +6,7 @@ settings and inputs that hold now, in contiguous ranges; where nothing is to be 
 """
 
 import fcntl
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,8 @@ from resources.profile import Profile
 from resources.raw import RawFolder
 
 INTERRUPTED = dg.DagsterExecutionInterruptedError.__name__
+MODULE = re.compile(r"^(\w+\.)+(?=\w+: )")  # of an error's class
+CLOSED = "DeskClosed: "
 
 
 class Step(NamedTuple):
@@ -71,18 +74,22 @@ def fill(
     job = defs.resolve_implicit_global_asset_job_def()
     follow_slices(world)
     failed: set[str] = set()
+    closed: dict[str, str] = {}  # language models that take no more calls, and why
     left = most_partitions
     for name, making in _assets(stages):
-        broken = next((table.path for table in making.reads if table.path in failed), "")
+        model = making.asks.model(world.profile) if making.asks else ""
+        broken = next((f"{table.path} failed" for table in making.reads if table.path in failed), closed.get(model, ""))
         keys = making.keys(world.instance)
         inputs = Inputs(world.lake, world.raw, world.profile, world.instance)
         stale = [] if broken else [key for key in keys if not _is_done(inputs, making, key, is_verifying=is_verifying)]
         stale = stale if left is None else stale[:left]
         left = None if left is None else left - len(stale)
         started = time.perf_counter()
-        error = f"not run: {broken} failed" if broken else ""
+        error = f"not run: {broken}" if broken else ""
         for block in _blocks(keys, stale):
             error = _run(world, job, making, block, tags or {}) or error
+        if error.startswith(CLOSED):
+            closed[model] = error
         if error:
             failed.update(table.path for table in making.tables)
             inputs = Inputs(world.lake, world.raw, world.profile, world.instance)
@@ -195,5 +202,5 @@ def _first_error(result: dg.ExecuteInProcessResult) -> str:
         error = event.step_failure_data.error
         while error and error.cause:
             error = error.cause
-        return error.message.strip().splitlines()[0] if error else "failed"
+        return MODULE.sub("", error.message.strip().splitlines()[0]) if error else "failed"
     return f"run {result.run_id} failed"

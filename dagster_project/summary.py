@@ -28,7 +28,7 @@ def summary(world: World, steps: Sequence[Step], *, seconds: float) -> str:
     failed = [step for step in steps if step.error]
     lines = ["", f"{'table':<34}{'rows':>12}{'partitions':>12}{'refused':>9}  content"]
     lines += [_table_line(world, path) for path in MAKINGS]
-    lines += ["", *_refusals(world), "", _stage_times(steps), ""]
+    lines += ["", *_refusals(world), "", _stage_times(steps), "", *_costs(world)]
     if failed:
         lines.append(f"{len(failed)} assets failed; the first: {failed[0].asset}: {failed[0].error}")
     elif made:
@@ -46,6 +46,17 @@ def _table_line(world: World, path: str) -> str:
     rows = sum(record.rows for record in records)
     refused = sum(sum(record.origin.refused.values()) for record in records)
     return f"{path:<34}{rows:>12,}{len(records):>12}{refused:>9,}  {world.lake.version(table, keys)[:12]}"
+
+
+def _costs(world: World) -> list[str]:
+    """A line on what the tables' language models were paid for them, if anything."""
+    costs = {}
+    for path, making in MAKINGS.items():
+        records = [world.lake.record(making.tables[0], key) for key in making.keys(world.instance)]
+        notes = [record.origin.notes.get("cost_usd", 0) for record in records if record] if making.asks else []
+        costs[path] = sum(float(note) for note in notes)
+    paid = [f"{path} ${usd:,.2f}" for path, usd in costs.items() if usd]
+    return [f"Paid to language models: {', '.join(paid)}", ""] if paid else []
 
 
 def _refusals(world: World) -> list[str]:

@@ -2,6 +2,7 @@
 
 import random
 import re
+from bisect import bisect
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -27,7 +28,15 @@ THEMES = 8  # a query's themes are among so many of the most frequent words
 TAGS = 8  # of each kind, strongest first
 TAG_CHARACTERS = 30
 CAPTION_WORDS = 16
-THEME_WORD = re.compile(r"[^\W\d_]{4,14}(?:['’][^\W\d_]{1,3})?")
+THEME_WORD = re.compile(r"\b[a-zß-öø-ɏ]{4,14}(?:['’][a-zß-öø-ɏ]{1,3})?")  # Latin: it is said in English
+# What a query can speak of, and the facts of which it needs one.
+NEEDED = {
+    "audio": frozenset({"pace", "key"}),
+    "lyrics": frozenset({"theme"}),
+    "metadata": frozenset({"artist"}),
+    "semantic": frozenset({"style", "mood", "instrument"}),
+}
+PACE_BOUNDS_BPM = tuple(PACES)
 
 Facts = dict[str, str]
 
@@ -35,7 +44,6 @@ Facts = dict[str, str]
 class Track(BaseModel):
     """A track as the payload states it; what is missing is unknown."""
 
-    track_id: str
     title: str
     artist: str
     album: str | None = None
@@ -62,13 +70,7 @@ def known_facts(track: Track, draw: random.Random) -> Facts:
 
 def modalities_of(facts: Mapping[str, str]) -> list[str]:
     """What a query can speak of, given the facts; the artist is always known."""
-    needed = {
-        "audio": ("pace", "key"),
-        "lyrics": ("theme",),
-        "metadata": ("artist",),
-        "semantic": ("style", "mood", "instrument"),
-    }
-    return [modality for modality, slots in needed.items() if any(slot in facts for slot in slots)]
+    return [modality for modality, slots in NEEDED.items() if not slots.isdisjoint(facts)]
 
 
 def relations(track: Track, facts: Facts, said: Sequence[tuple[Track, Facts]], draw: random.Random) -> Facts:
@@ -114,7 +116,7 @@ def _sound_facts(track: Track, draw: random.Random) -> Facts:
 
 
 def _band(tempo_bpm: float) -> int:
-    return next((bound for bound in PACES if tempo_bpm < bound), max(PACES))
+    return PACE_BOUNDS_BPM[min(bisect(PACE_BOUNDS_BPM, tempo_bpm), len(PACE_BOUNDS_BPM) - 1)]
 
 
 def _tag_facts(track: Track, draw: random.Random) -> Facts:
@@ -129,6 +131,7 @@ def _tag_facts(track: Track, draw: random.Random) -> Facts:
     return facts
 
 
+@lru_cache(maxsize=4096)
 def _kind(tag: str) -> str:
     folded = tag.casefold()
     if folded in MOODS:

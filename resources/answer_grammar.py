@@ -23,7 +23,8 @@ class Written(NamedTuple):
     slots: frozenset[str]
 
 
-class Phrase(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)  # told apart by identity: hashing the parts takes longer than a phrase
+class Phrase:
     """One phrase of a symbol: (text, symbol, slot) parts, of which one is filled, and the slots it needs."""
 
     parts: tuple[tuple[str, str, str], ...]

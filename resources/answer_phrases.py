@@ -165,6 +165,37 @@ closing: Let me know what you think. | Shall I stay in this direction? | Enjoy i
     | Turn it up. | It also happens to be {style}. | You may notice the {instrument}.
     | It carries a {mood} mood as well. | It also dates from the {decade}. | There is a line on {theme} in it, too.
     | It stays rather {pace}, by the way. | Ready for the next one whenever you are. | I think it deserves a spot.
+
+play: play | play me | put on | find me | recommend me | queue up | search for | start
+
+query_AC: [piece] featuring {artist} | [piece] performed by {artist} | [piece] that {artist} performs
+    | [piece] with {artist} in the line-up | [piece] credited to {artist} | [piece] recorded by {artist}
+    | [piece] with {artist} as the main performer | a collaboration of {artist} and {guest}
+    | [piece] where {guest} joins {artist} | [piece] featuring {guest} as a guest
+    | [piece] on which {artist} and {guest} perform together
+
+query_BM: “{title}” by {artist} | the song called “{title}” | {artist}'s “{title}” | the tune named “{title}”
+    | {title} by {artist} | the one titled “{title}”, by {artist} | “{title}”, the one on “{album}”
+    | the recording of “{title}” that {artist} made | “{title}” from {artist}'s album “{album}”
+
+query_SC: [piece] where {instrument} carries the sound | [piece] with {instrument} in the foreground
+    | [piece] with plenty of {instrument} in the arrangement | [piece] in which I can hear {instrument} clearly
+    | [piece] with the sound of {instrument} | [piece] that sounds {timbre} | [piece] with that {timbre} sound
+    | [piece] that has {timbre} production and {instrument} | [piece] whose timbre is {timbre}
+
+query_RI: [piece] released in {year} | [piece] from {year} | [piece] from the {decade} | a release of {year}
+    | [piece] that came out in {year} | [piece] put out in the {decade} | [piece] that was new in {year}
+    | [piece] that first appeared in the {decade} | [piece] dating from {year} | [piece] whose release was in {year}
+
+query_AB: [piece] by someone {origin} | [piece] from {origin} musicians | [piece] by {origin} artists
+    | [piece] whose artist is {origin} | [piece] whose singer is {singer} | [piece] sung by {singer}
+    | [piece] with {singer} at the microphone | [piece] by {origin} people with {singer} as the singer
+
+query_TC: [piece] to play next to {artist} | [piece] that would go well with {artist} in my playlist
+    | [piece] to put beside my {style} favourites | [piece] for my {occasion} playlist | [piece] to play for {occasion}
+    | [piece] to go with the {style} in my playlist | [piece] for my friends, who are fans of {style}
+    | [piece] to go together with other {style} in my playlist | [piece] that goes with {artist} in my playlist
+    | [piece] like {artist} for the same playlist | [piece] similar to what I play by {artist}
 """
 
 
@@ -223,3 +254,45 @@ IDLE_WORDS = _words(
     without won't would wouldn't yeah yes you'd you'll you're you've your youre yours
     """
 )
+# Tags that tell how a recording sounds.
+TIMBRES = _words(
+    """
+    acoustic electric electronic distorted fuzzy heavy noisy loud quiet soft lo-fi atmospheric spacious orchestral raw
+    polished synthetic metallic warm crisp gritty muffled airy
+    """
+)
+# Tags that tell what people play a track for, and how that is said.
+OCCASIONS = {
+    "party": "a party",
+    "workout": "a workout",
+    "running": "running",
+    "driving": "driving",
+    "road trip": "a road trip",
+    "study": "studying",
+    "sleep": "falling asleep",
+    "wedding": "a wedding",
+    "christmas": "Christmas",
+    "halloween": "Halloween",
+    "summer": "summer days",
+    "dinner": "dinner",
+    "yoga": "yoga",
+    "meditation": "meditation",
+    "karaoke": "karaoke",
+}
+ORIGINS = _words(
+    """
+    african american argentinian australian austrian belgian brazilian british canadian caribbean chilean chinese
+    colombian cuban danish dutch english finnish french german greek icelandic indian irish israeli italian jamaican
+    japanese korean mexican nigerian norwegian polish portuguese russian scottish senegalese spanish swedish swiss
+    turkish ukrainian welsh
+    """
+)
+SINGERS = {
+    "female vocalist": "a woman",
+    "female vocalists": "a woman",
+    "female vocals": "a woman",
+    "female": "a woman",
+    "male vocalist": "a man",
+    "male vocalists": "a man",
+    "male vocals": "a man",
+}

@@ -1,191 +1,103 @@
-"""The embedded language model: rules that answer a request from its structured payload, in a small grammar.
+"""The embedded language model: rules that answer each task from its structured payload.
 
-It knows one task, `conversation` (TalkPlay, arXiv 2502.13713, section 3.2): a listener asks for a playlist's tracks one
-after the other by what is truly known of them, likes them or turns them down. Request and seed decide every word. A
-query never holds its target's title, though it may name artist, album or year; a response always holds title and
-artist. It leaves out languages: it speaks English.
+A request and the seed decide every word. Each task has a module: `answer_conversation`, `answer_mgphot`,
+`answer_query`, `answer_relevance`. Calls cost nothing, and a bad answer isn't asked for again: it would be the same.
 """
 
 import json
 import random
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, JsonValue, ValidationError
 
-from resources.answer_facts import Facts, Track, known_facts, modalities_of, relations
-from resources.answer_grammar import Writer, Written, fitting
-from resources.language_model import Answer, Refused, Request, request_id, validated
-from resources.title_leaks import title_leaks
+from resources import answer_conversation, answer_mgphot, answer_query, answer_relevance
+from resources.desk.calls import STOP, Prompt, Reply
+from resources.desk.chains import BAD_PAYLOAD, UNKNOWN_TASK, chain, drive
+from resources.desk_settings import Answers
+from resources.language_model import Answer, Refused, Request, Tally, request_id
 
 GRAMMAR_VERSION = 1
-CONVERSATION = "conversation"
-
-REDRAWS = 12  # phrasings tried of each modality before a title that no query can avoid is left to the validator
-REJECTIONS = (0, 1, 1, 1, 2, 2)  # how many turns of a conversation are rejections: one of these (our choice)
-QUOTABLE_CHARACTERS = 40
-QUESTION_SHARE = 0.5
-INSTEAD_SHARE = 0.6
-REACTION_SHARE = 0.65
-EXTRA_SHARE = 0.12
-ASIDE_SHARE = 0.08
-AGREED_SHARE = 0.25
-CAPTION_SHARE = 0.06
-CLOSING_SHARE = 0.12
+ASKED_ONCE = Answers(re_asks=0, is_datamarked=False)
 
 
-class Playlist(BaseModel):
-    """The playlist as its listener calls it."""
+class Rules(NamedTuple):
+    """The rules of one task: the payload that they read, and the function that answers it."""
 
-    name: str
-
-
-class Payload(BaseModel):
-    """What the task `conversation` needs."""
-
-    playlist: Playlist
-    tracks: list[Track] = Field(min_length=1)
-    turns: int = Field(ge=1)
+    payload: type[BaseModel]
+    answer: Callable[[Any, random.Random], dict[str, JsonValue]]
 
 
-@dataclass(frozen=True, slots=True)
+RULES = {
+    "conversation": Rules(answer_conversation.Payload, answer_conversation.conversation),
+    "mgphot": Rules(answer_mgphot.Payload, answer_mgphot.mgphot),
+    "query": Rules(answer_query.Payload, answer_query.queries),
+    "relevance": Rules(answer_relevance.Payload, answer_relevance.relevance),
+}
+
+
+class UnknownTask(LookupError):  # noqa: N818 - said of a request
+    """There are no rules for a task."""
+
+
+class BadPayload(ValueError):  # noqa: N818 - said of a request
+    """A task's rules can't read a payload."""
+
+
+@dataclass(slots=True)
 class RuleAnswerer:
-    """Answers each task that it has rules for; others come back as `unknown_task`."""
+    """Answers each task that it has rules for; others are refused as `unknown_task`, unreadable ones `bad_payload`."""
 
     seed: int
+    tally: Tally = field(default_factory=Tally, init=False, compare=False)
 
     @property
     def name(self) -> str:
         """Grammar version and seed."""
         return f"rules-{GRAMMAR_VERSION}-{self.seed}"
 
-    def answer(self, requests: Sequence[Request]) -> Iterator[Answer | Refused]:
-        """One result for each request, in order."""
-        for request in requests:
-            identity = request_id(request)
-            if request.task != CONVERSATION:
-                yield Refused(identity, "unknown_task", request.task)
-                continue
-            try:
-                payload = Payload.model_validate(request.payload)
-            except ValidationError as error:
-                yield Refused(identity, "bad_payload", str(error.errors(include_url=False)[0]["loc"]))
-                continue
-            draw = random.Random(f"{self.seed}/{identity}")  # noqa: S311 - phrasings, no secrets
-            yield validated(request, identity, json.dumps({"turns": _turns(payload, draw)}, ensure_ascii=False))
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """What one turn is about: its track, all facts that may be spoken of, and what happened to the track before."""
-
-    track: Track
-    facts: Facts
-    is_first: bool
-    is_rejection: bool
-
-
-def _turns(payload: Payload, draw: random.Random) -> list[dict[str, object]]:
-    places = sorted(draw.sample(range(len(payload.tracks)), min(payload.turns, len(payload.tracks))))
-    tracks = [payload.tracks[place] for place in places]
-    facts_of = [known_facts(track, draw) for track in tracks]
-    wanted = _modalities([modalities_of(facts) for facts in facts_of], draw)
-    later = range(1, len(tracks))
-    rejections = set(draw.sample(later, min(draw.choice(REJECTIONS), len(later))))
-    shared = {"playlist": payload.playlist.name} if len(payload.playlist.name) <= QUOTABLE_CHARACTERS else {}
-
-    writer = Writer(draw)
-    said: list[tuple[Track, Facts]] = []
-    turns: list[dict[str, object]] = []
-    for place, (track, facts) in enumerate(zip(tracks, facts_of, strict=True)):
-        all_facts = facts | shared | relations(track, facts, said, draw)
-        turn = Turn(track, all_facts, is_first=place == 0, is_rejection=place in rejections)
-        modality, asked = _query(turn, wanted[place], writer)
-        turns.append(
-            {
-                "query": asked.text,
-                "track_id": track.track_id,
-                "response": _response(turn, modality, asked.slots, writer),
-                "modality": modality,
-                "is_rejection": turn.is_rejection,
-            }
-        )
-        said.append((track, facts))
-    return turns
-
-
-def _modalities(known: list[list[str]], draw: random.Random) -> list[str]:
-    """A modality for each turn: as many different ones as the data allow (bipartite matching), the rest drawn."""
-    turn_of: dict[str, int] = {}
-    order = draw.sample(range(len(known)), len(known))
-
-    def place(modality: str, tried: set[int]) -> bool:
-        for turn in order:
-            if modality not in known[turn] or turn in tried:
-                continue
-            tried.add(turn)
-            holder = next((other for other, held in turn_of.items() if held == turn), None)
-            if holder is None or place(holder, tried):
-                turn_of[modality] = turn
-                return True
+    @property
+    def works_ahead(self) -> bool:
+        """No."""
         return False
 
-    for modality in sorted({modality for choices in known for modality in choices}):
-        place(modality, set())
-    placed = {turn: modality for modality, turn in turn_of.items()}
-    return [placed.get(turn) or draw.choice(choices) for turn, choices in enumerate(known)]
+    def ahead(self, requests: Sequence[Request]) -> None:
+        """Does nothing: rules are fast."""
+
+    def answer(self, requests: Sequence[Request], *, part: str = "all") -> Iterator[Answer | Refused]:  # noqa: ARG002
+        """One result for each request, in order, each as it is asked for."""
+        self.tally = tally = Tally()
+        return (self._answered(request, tally) for request in requests)
+
+    def _answered(self, request: Request, tally: Tally) -> Answer | Refused:
+        identity = request_id(request)
+        try:
+            text = answer_text(request.task, request.payload, seed=self.seed, identity=identity)
+        except (UnknownTask, BadPayload) as error:
+            tally.requests += 1
+            tally.refused += 1
+            return Refused(identity, UNKNOWN_TASK if isinstance(error, UnknownTask) else BAD_PAYLOAD, str(error))
+
+        def call(_: Prompt) -> Reply:
+            tally.calls += 1
+            return Reply(text, STOP, 0, 0)
+
+        return drive(chain(request, ASKED_ONCE, tally), call)
 
 
-def _query(turn: Turn, wanted: str, writer: Writer) -> tuple[str, Written]:
-    """A query that leads to the track without its title; in another modality where every phrasing would name it."""
-    others = [modality for modality in modalities_of(turn.facts) if modality != wanted]
-    for modality in [wanted, *others]:
-        for _ in range(REDRAWS):
-            asked = _drawn_query(turn, modality, writer)
-            if not title_leaks(turn.track.title, asked.text):
-                return modality, asked
-    return modality, asked
+def answer_text(task: str, payload: Mapping[str, JsonValue], *, seed: int, identity: str) -> str:
+    """The answer to a payload as JSON; seed and identity decide the draws.
 
-
-def _drawn_query(turn: Turn, modality: str, writer: Writer) -> Written:
-    """What the listener says: a word on what came before, what is wanted now, perhaps one more wish or remark."""
-    chance = writer.draw.random
-    before = "opening" if turn.is_first else "turned_down" if turn.is_rejection else "liked"
-    is_question = chance() < QUESTION_SHARE
-    lead = "could" if is_question else "want"
-    if turn.is_rejection and chance() < INSTEAD_SHARE:
-        lead = f"instead_{lead}"
-
-    asked = writer.phrase(f"ask_{modality}", turn.facts)
-    wish = f"{writer.phrase(lead, {}).text} {asked.text}{'?' if is_question else '.'}"
-    sentences = [wish[0].upper() + wish[1:]]
-    if before != "liked" or chance() < REACTION_SHARE:
-        sentences.insert(0, writer.phrase(before, turn.facts).text)
-    if chance() < EXTRA_SHARE:
-        sentences.append(writer.phrase("extra", _without(turn.facts, asked.slots)).text)
-    elif chance() < ASIDE_SHARE:
-        sentences.append(writer.phrase("aside", {}).text)
-    return Written(" ".join(sentences), asked.slots)
-
-
-def _response(turn: Turn, modality: str, asked: frozenset[str], writer: Writer) -> str:
-    """What the assistant says: title and artist, why they fit in the words of the query, perhaps a close."""
-    chance = writer.draw.random
-    facts = turn.facts
-    reasons = f"answer_{modality}"
-    heard = {name: fact for name, fact in facts.items() if name in asked}
-    why = writer.phrase(reasons, heard if fitting(reasons, heard) else facts)
-    offer, link = writer.phrase("offer", {}).text, writer.phrase("link", {}).text
-    sentences = [f"{offer} “{facts['title']}” by {facts['artist']}{link} {why.text}."]
-    if turn.is_rejection or chance() < AGREED_SHARE:
-        sentences.insert(0, writer.phrase("conceded" if turn.is_rejection else "agreed", {}).text)
-    if "caption" in facts and chance() < CAPTION_SHARE:
-        sentences.append(writer.phrase("caption", facts).text)
-    elif chance() < CLOSING_SHARE:
-        hidden = why.slots | ({"last_artist", "last_title"} if turn.is_rejection else set())
-        sentences.append(writer.phrase("closing", _without(facts, hidden)).text)
-    return " ".join(sentences)
-
-
-def _without(facts: Mapping[str, str], hidden: frozenset[str] | set[str]) -> Facts:
-    return {name: fact for name, fact in facts.items() if name not in hidden}
+    Raises LookupError for a task without rules, ValueError for a payload that the task's rules can't read.
+    """
+    if task not in RULES:
+        raise UnknownTask(f"{task}: wanted one of {', '.join(RULES)}")
+    rules = RULES[task]
+    try:
+        read = rules.payload.model_validate(payload)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        raise BadPayload(f"{task}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    draw = random.Random(f"{seed}/{identity}")  # noqa: S311 - phrasings, no secrets
+    return json.dumps(rules.answer(read, draw), ensure_ascii=False)

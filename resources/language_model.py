@@ -1,52 +1,58 @@
-"""The need for a language model: requests in, one validated answer or refusal for each out, in order.
+"""The need for a language model: requests in, one checked answer or refusal for each out, in order.
 
-Every provider walks one path: raw text, JSON, strict validation against the request's response model. Text that came
-from outside (titles, lyrics, playlist names) goes into a request's payload only, and only as `marked` leaves it.
+Every provider walks one path: the request becomes a prompt, each reply is read, repaired within narrow bounds, checked
+strictly, and asked for again with what was wrong (`resources.desk.chains`). Text that came from outside (titles,
+lyrics, playlist names) goes into a request's payload only, and only as `resources.outside_text.marked` leaves it.
 """
 
-import re
-import unicodedata
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
-from pydantic import BaseModel, JsonValue, ValidationError
+from pydantic import BaseModel, JsonValue
 
 from resources.hashing import digest_of
-from resources.profile import Conversations
 
-RefusalReason = Literal["unparsable", "schema_violation", "unknown_task", "bad_payload"]
+Repair = Literal["json", "track_id"]
+WORDS = ("title", "description")  # of a schema, not of an answer: fields of these names stay
 
-MARKED_CHARACTERS = 200
-# Removed: controls, formats (bidi overrides, zero-width and tag characters), surrogates, private use.
-UNSEEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co"})
-HARMLESS = frozenset("\n\t\u200d")  # a model may break a line, or join emoji
-# Every token of our vocabularies and of the usual models' opens with < or is a capitalised word in square brackets.
-OPENING_BRACKET = re.compile("[<\uff1c\ufe64](?!3)")  # "<3" is a heart, and nothing can close it any more
-CLOSING_BRACKET = re.compile("[>\uff1e\ufe65]")
-BRACKETED_TOKEN = re.compile(r"\[(/?[A-Z][A-Z_]+)\]")
-SPECIAL_TOKEN = re.compile(r"<\||\|>|<!--|<[/!a-zA-Z_][^<>]*>|[\uff1c\ufe64][^\uff1e\ufe65]*[\uff1e\ufe65]|```")
-PLAIN = re.compile(r"[ -;=?-Z^_a-~]*")  # printable ASCII without < > [ \ ] and `
-FENCE = re.compile(r"\s*```(?:json)?\s*\n(.*)\n\s*```\s*", re.DOTALL)
+
+class Complaint(NamedTuple):
+    """What is wrong with an answer: a fixed snake_case reason, and where and what, in words that a model may read."""
+
+    reason: str
+    detail: str
+
+
+def accept(value: Any) -> Complaint | None:  # noqa: ARG001 - the check of a request that has no further rules
+    """No complaint."""
+    return None
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One piece of work: the task by name and in words, its data, and the form that an answer must have."""
+    """One piece of work: the task by name and in words, its data, the form of its answer and further rules for it.
+
+    `closed` names fields of the answer, at any depth, that may hold only these strings. `check` looks at an answer
+    that has the form; it must depend on nothing but the request.
+    """
 
     task: str
     prompt_version: str
     instructions: str
     payload: dict[str, JsonValue]
     response_model: type[BaseModel]
+    closed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    check: Callable[[Any], Complaint | None] = field(default=accept, compare=False)
 
 
 class Answer(NamedTuple):
-    """An answer that fits its request's response model."""
+    """An answer that fits its request, and what had to be repaired for that."""
 
     request_id: str
     value: BaseModel
+    repairs: tuple[Repair, ...] = ()
 
 
 class Refused(NamedTuple):
@@ -57,70 +63,84 @@ class Refused(NamedTuple):
     detail: str
 
 
+@dataclass(slots=True)
+class Tally:
+    """What some requests took. `calls` went to the model and `found` were answered before; money is in dollars."""
+
+    requests: int = 0
+    refused: int = 0
+    calls: int = 0
+    found: int = 0
+    retries: int = 0
+    asked_again: int = 0
+    repaired: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    usd: float = 0.0
+
+    def notes(self) -> dict[str, str | float]:
+        """What the UI shows beside a partition; nothing that is zero but requests and dollars."""
+        counts: dict[str, str | float] = {
+            "requests": self.requests,
+            "requests_refused": self.refused,
+            "calls_to_the_model": self.calls,
+            "replies_kept_from_before": self.found,
+            "calls_repeated_after_errors": self.retries,
+            "asked_again": self.asked_again,
+            "answers_repaired": self.repaired,
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+        }
+        shown = {name: count for name, count in counts.items() if count or name == "requests"}
+        return {**shown, "cost_usd": round(self.usd, 6)}
+
+
 class LanguageModel(Protocol):
-    """Whoever answers requests. A model that can't be reached raises; a request that can't be done is refused."""
+    """Whoever answers requests; opened by `resources.desk.opening`.
+
+    A model that can't be reached, money that is spent and a quota that is used up raise `DeskClosed`; a request that
+    can't be done is refused.
+    """
 
     @property
     def name(self) -> str:
-        """The model and whatever else decides its answers; part of the key under which an answer is kept."""
+        """The model and whatever else decides its answers; part of the key under which a reply is kept."""
 
-    def answer(self, requests: Sequence[Request]) -> Iterator[Answer | Refused]:
-        """One result for each request, in order."""
+    @property
+    def tally(self) -> Tally:
+        """What the requests of the last `answer` have taken so far."""
+
+    @property
+    def works_ahead(self) -> bool:
+        """Whether it gains by being told early what will be asked."""
+
+    def ahead(self, requests: Sequence[Request]) -> None:
+        """Starts on what will be asked later, and waits for none of it."""
+
+    def answer(self, requests: Sequence[Request], *, part: str = "all") -> Iterator[Answer | Refused]:
+        """One result for each request, in order. `part` names the partition in progress lines and kept files."""
 
 
 def request_id(request: Request) -> str:
     """SHA-256 of everything that an answer depends on but the model: equal requests have equal ids, on any machine."""
-    schema = _schema(request.response_model)
-    return digest_of([request.task, request.prompt_version, request.instructions, request.payload, schema])
-
-
-def validated(request: Request, identity: str, text: str) -> Answer | Refused:
-    """The raw answer read as JSON and checked strictly; only a code fence around it is forgiven, nothing is repaired.
-
-    `identity` is the request's id, which its caller knows already.
-    """
-    fenced = FENCE.fullmatch(text)
-    try:
-        value = request.response_model.model_validate_json(fenced[1] if fenced else text, strict=True)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        if first["type"] == "json_invalid":
-            return Refused(identity, "unparsable", first["msg"])
-        path = ".".join(str(step) for step in first["loc"])
-        return Refused(identity, "schema_violation", f"{path}: {first['msg']}")
-    return Answer(identity, value)
-
-
-def marked(text: str, *, characters: int = MARKED_CHARACTERS) -> str:
-    """Text from outside made safe to quote: one line of visible characters, cut, with nothing that reads as a token.
-
-    Angle brackets become ‹ and ›, `[INST]` becomes `(INST)`; what is left can be neither a token nor an end of one.
-    """
-    line = " ".join(text.split())
-    if PLAIN.fullmatch(line):
-        return line[:characters].rstrip()
-    seen = "".join(character for character in line if unicodedata.category(character) not in UNSEEN_CATEGORIES)
-    quoted = CLOSING_BRACKET.sub("›", OPENING_BRACKET.sub("‹", seen))
-    return " ".join(BRACKETED_TOKEN.sub(r"(\1)", quoted).replace("```", "'''")[:characters].split())
-
-
-def has_special_token(text: str) -> bool:
-    """Whether a text holds what a tokenizer, terminal or page would obey: token, tag, fence or hidden character."""
-    if SPECIAL_TOKEN.search(text) or BRACKETED_TOKEN.search(text):
-        return True
-    return not text.isprintable() and any(
-        unicodedata.category(character) in UNSEEN_CATEGORIES for character in set(text) - HARMLESS
-    )
+    schema = response_schema(request.response_model)
+    parts = [request.task, request.prompt_version, request.instructions, request.payload, schema]
+    return digest_of([*parts, {name: list(values) for name, values in request.closed.items()}])
 
 
 @cache
-def _schema(model: type[BaseModel]) -> JsonValue:
-    schema: JsonValue = model.model_json_schema()
-    return schema
+def response_schema(model: type[BaseModel]) -> dict[str, JsonValue]:
+    """The JSON schema of an answer as pydantic writes it, without our own words: another docstring asks nothing new."""
+    return _wordless(model.model_json_schema())
 
 
-def language_model(settings: Conversations) -> LanguageModel:
-    """The language model that the profile names."""
-    from resources.answer_rules import RuleAnswerer  # here, because it implements this contract
-
-    return RuleAnswerer(seed=settings.seed)
+def _wordless(schema: dict[str, Any]) -> dict[str, JsonValue]:
+    plain: dict[str, JsonValue] = {}
+    for name, part in schema.items():
+        if name in ("properties", "$defs"):
+            plain[name] = {field: _wordless(form) for field, form in part.items()}
+        elif isinstance(part, list):
+            plain[name] = [_wordless(inner) if isinstance(inner, dict) else inner for inner in part]
+        elif name not in WORDS:
+            plain[name] = _wordless(part) if isinstance(part, dict) else part
+    return plain

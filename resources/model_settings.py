@@ -1,4 +1,4 @@
-"""The models' sections of the profile: which checkpoint, and how it is used, with sources."""
+"""The models' sections of the profile: which checkpoint, how it is used, with sources; and where models run."""
 
 from typing import Literal
 
@@ -93,3 +93,15 @@ class SentenceModel(dg.Config):
     prompt: str = Field(default="", description="Put before each text")
     texts: int = Field(default=64, ge=1, description="Texts in a batch (our choice)")
     precision: Precision = Field(default="float32", description=PRECISION)
+
+
+class WorkersSection(dg.Config):
+    """Where models run. None of it changes what comes out but for the last bits, by threads, batch and device."""
+
+    kind: Literal["local", "ray"] = Field(default="local", description="In this process, or on a Ray cluster")
+    count: int = Field(default=1, ge=1, description="Ray actors, one set of models each")
+    gpus_each: float = Field(default=0.0, ge=0, description="GPUs of one actor: 0.5 has two share one")
+    preparers: int = Field(default=2, ge=0, description="Processes of each worker that decode audio; 0: none apart")
+    torch_threads: int = Field(default=1, ge=1, description="CPU threads of a model; more changes the last bits")
+    batch: int = Field(default=8, ge=1, description="Recordings handed to a worker at once")
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where the models are")

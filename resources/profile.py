@@ -13,9 +13,13 @@ from typing import Literal
 import dagster as dg
 from pydantic import Field, ValidationError
 
-from resources.model_settings import Clap, LPMusicCaps, MusicFM, NVEmbed, SentenceModel, Whisper
+from resources.desk_settings import Answers, ChatModel, DeskSection, Gemini
+from resources.model_settings import Clap, LPMusicCaps, MusicFM, NVEmbed, SentenceModel, Whisper, WorkersSection
 
 OVERRIDE_PREFIX = "MUSIC_"
+
+
+LanguageModelName = Literal["rules", "gemini", "chat"]
 
 
 class Partitions(dg.Config):
@@ -72,6 +76,22 @@ class Content(dg.Config):
     )
 
 
+class Mgphot(dg.Config):
+    """How tracks are rated by the 58 attributes of MGPHot (Oramas et al. 2025)."""
+
+    language_model: LanguageModelName = Field(
+        default="rules", description="Provider of ratings; E4SRec study: Qwen2.5-7B-Instruct, here `chat`"
+    )
+    asked: Literal["category", "all"] = Field(
+        default="category", description="One request a category of attributes, as the E4SRec study, or one for all 58"
+    )
+    tracks: int = Field(default=0, ge=0, description="So many of the most heard are rated; 0: all; study: 50,000")
+    doubles: float = Field(default=0.1, ge=0, le=1, description="Share of them rated twice, for agreement (our choice)")
+    min_key_strength: float = Field(
+        default=0.6, ge=-1, le=1, description="A weaker key measured from audio rates no tonality (our choice)"
+    )
+
+
 class Lyrics(dg.Config):
     """Which transcribed segments count as sung. Changing one transcribes nothing again."""
 
@@ -99,18 +119,6 @@ class Lyrics(dg.Config):
     max_instrumental_no_speech: float = Field(
         default=0.85, description="Above this mean of no-speech probabilities it is instrumental; E4SRec study: .85"
     )
-
-
-class WorkersSection(dg.Config):
-    """Where models run. None of it changes what comes out but for the last bits, by threads, batch and device."""
-
-    kind: Literal["local", "ray"] = Field(default="local", description="In this process, or on a Ray cluster")
-    count: int = Field(default=1, ge=1, description="Ray actors, one set of models each")
-    gpus_each: float = Field(default=0.0, ge=0, description="GPUs of one actor: 0.5 has two share one")
-    preparers: int = Field(default=2, ge=0, description="Processes of each worker that decode audio; 0: none apart")
-    torch_threads: int = Field(default=1, ge=1, description="CPU threads of a model; more changes the last bits")
-    batch: int = Field(default=8, ge=1, description="Recordings handed to a worker at once")
-    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where the models are")
 
 
 class Embeddings(dg.Config):
@@ -154,13 +162,21 @@ class Tokens(dg.Config):
 class Conversations(dg.Config):
     """How playlists become conversations."""
 
-    language_model: Literal["rules"] = Field(default="rules", description="Provider of conversations")
+    language_model: LanguageModelName = Field(
+        default="rules", description="Provider of conversations, queries and relevance; TalkPlay: Gemini"
+    )
     dialogues: int = Field(
         default=2, ge=1, description="Conversations a training playlist; TalkPlay Table 1: about 4.6"
     )
     min_turns: int = Field(default=5, ge=1, description="Fewest turns (our choice; TalkPlay Table 1: 7.03 on average)")
     max_turns: int = Field(default=9, ge=1, description="Most turns (our choice)")
     seed: int = Field(default=7, description="Seed of the choice of tracks (our choice)")
+    query_tracks: int = Field(
+        default=0,
+        ge=0,
+        description="Tracks that queries are written for: so many of the most heard; 0: all (our choice)",
+    )
+    queries: int = Field(default=2, ge=1, le=10, description="Queries a track; not in the 3MToken paper (our choice)")
 
 
 class Shards(dg.Config):
@@ -195,6 +211,7 @@ class Profile(dg.ConfigurableResource[None]):
     catalog: Catalog = Catalog()
     content: Content = Content()
     lyrics: Lyrics = Lyrics()
+    mgphot: Mgphot = Mgphot()
     embeddings: Embeddings = Embeddings()
     tokens: Tokens = Tokens()
     conversations: Conversations = Conversations()
@@ -206,6 +223,10 @@ class Profile(dg.ConfigurableResource[None]):
     lp_musiccaps: LPMusicCaps = LPMusicCaps()
     nv_embed: NVEmbed = NVEmbed()
     sentence_model: SentenceModel = SentenceModel()
+    answers: Answers = Answers()
+    gemini: Gemini = Gemini()
+    chat_model: ChatModel = ChatModel()
+    desk: DeskSection = DeskSection()
     workers: WorkersSection = WorkersSection()
 
     def unpinned(self, provider: str) -> list[str]:
@@ -216,6 +237,7 @@ class Profile(dg.ConfigurableResource[None]):
             "lp_musiccaps": self.lp_musiccaps.bart,
             "nv_embed": self.nv_embed.folder,
             "sentence_model": self.sentence_model.folder,
+            "chat": self.chat_model.folder,
         }
         return [paths[provider]] if provider in paths else []
 
@@ -232,6 +254,7 @@ PAPER = Profile(
         min_listener_sessions=50,
     ),
     content=Content(transcriber="whisper", captioner="lp_musiccaps"),
+    mgphot=Mgphot(language_model="chat", tracks=50_000, doubles=0.02),
     embeddings=Embeddings(
         audio_encoder="musicfm",
         sonic_encoder="clap",
@@ -242,7 +265,7 @@ PAPER = Profile(
         item2vec_workers=8,
     ),
     tokens=Tokens(kmeans_k=1024, is_k_capped=False),
-    conversations=Conversations(dialogues=5),
+    conversations=Conversations(language_model="gemini", dialogues=5, query_tracks=50_000),
     shards=Shards(vocabulary_size=32_768),
 )
 PROFILES = {"embedded": EMBEDDED, "paper": PAPER}

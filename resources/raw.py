@@ -1,4 +1,4 @@
-"""The folder of published data: `mpd/`, `lastfm/`, `audio/`, `facts/`, each optional. Only read, never written."""
+"""The folder of published data: `mpd/`, `lastfm/`, `audio/`, `facts/`, `cpcd/`, each optional. It is never written."""
 
 import re
 from collections.abc import Iterable
@@ -36,6 +36,16 @@ class RawFolder(dg.ConfigurableResource[None]):
     def facts(self) -> Path:
         """Facts about artists, releases and tracks, as JSONL."""
         return Path(self.root) / "facts"
+
+    @property
+    def cpcd(self) -> Path:
+        """Conversations of people who look for music: `conversations.jsonl` and the `tracks.jsonl` that they name."""
+        return Path(self.root) / "cpcd"
+
+    @property
+    def mgphot(self) -> Path:
+        """The user's own MGPHot annotations, which may not be handed on."""
+        return Path(self.root) / "mgphot"
 
     def vectors(self, modality: str) -> Path:
         """Vectors of a modality that were made elsewhere, `embeddings/<modality>.parquet`."""

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from resources.profile import WorkersSection
+from resources.model_settings import WorkersSection
 from resources.ray_cluster import connected, is_own
 from resources.ray_work import Part, Work
 from resources.stations import Order, Station

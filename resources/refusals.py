@@ -8,7 +8,9 @@ import polars as pl
 REFUSED_COLUMNS = {"source": pl.String, "location": pl.String, "reason": pl.String, "detail": pl.String}
 DETAIL_CHARACTERS = 200
 # Reasons that say nothing of the input: the next run tries again.
-TRANSIENT = frozenset({"out_of_memory", "worker_died", "preparer_died", "preparer_timeout", "unreadable"})
+TRANSIENT = frozenset(
+    {"out_of_memory", "worker_died", "preparer_died", "preparer_timeout", "unreadable", "unavailable"}
+)
 
 
 class Refusal(NamedTuple):

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, Protocol, Self
 from tqdm import tqdm
 
 from resources.kept import Kept
-from resources.profile import WorkersSection
+from resources.model_settings import WorkersSection
 from resources.refusals import TRANSIENT, Refusal
 from resources.stations import Order, Station
 from resources.wire import decoded_outcome, encoded_outcome
@@ -153,6 +153,7 @@ class Crew:
         identities = {need.identity for need in needs if need.identity is not None}
         self._kept = {identity: Kept(kept, identity) for identity in sorted(identities)} if kept else {}
         self._pool: Pool | None = None
+        self.made = 0  # inputs worked on, those found kept left out
 
     def __enter__(self) -> Self:
         return self
@@ -176,6 +177,7 @@ class Crew:
             distinct.setdefault(task.key, task)
         outcomes = self._found(distinct, part)
         found = {key for key in distinct if not self._wants(outcomes[key])}
+        self.made += len(distinct) - len(found)
         self._make(list(distinct.values()), outcomes, part)
         for kept in self._kept.values():
             kept.merge(part)

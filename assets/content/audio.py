@@ -111,7 +111,7 @@ def audio_files(hashed: Files, heard: Mapping[str, Facts | Refusal]) -> AudioFil
 
 def rhythm_frame(tracks: pl.DataFrame, heard: Mapping[str, Rhythm | Refusal]) -> pl.DataFrame:
     """Rows of content/rhythm for the tracks; absent where nothing was heard."""
-    absent = Rhythm(None, None, None, "absent")
+    absent = Rhythm(None, None, None, None, "absent")
     rhythms = ((track_id, heard.get(track_id, absent)) for track_id in tracks["track_id"].sort())
     rows = [(track_id, *(absent if isinstance(rhythm, Refusal) else rhythm)) for track_id, rhythm in rhythms]
     return pl.DataFrame(rows, schema=RHYTHM.empty().schema, orient="row")

@@ -1,15 +1,20 @@
 """What Dagster sees of `content`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 import sql
+from assets.asking import Asks, Reading
 from assets.catalog.tables import PLAYLIST_SPLITS, TRACKS
 from assets.content.tables import (
     AUDIO_FILES,
     CAPTIONS,
     LYRICS,
+    MGPHOT,
+    MGPHOT_AGREEMENT,
+    MGPHOT_RATINGS,
     RECORDINGS,
     RHYTHM,
     SEGMENTS,
@@ -19,6 +24,10 @@ from assets.content.tables import (
 from assets.partitions import TRACK_SHARDS
 from assets.sources.tables import PLAYLIST_TRACKS, PLAYLISTS, TRACK_FACTS
 from assets.work import Work, asset
+from resources.profile import Profile
+
+if TYPE_CHECKING:
+    from assets.content.mgphot import Order
 
 
 @asset(RECORDINGS, whole=[TRACKS], partitions=TRACK_SHARDS, kinds={"mutagen", "parquet"})
@@ -171,3 +180,82 @@ def captions(work: Work) -> None:
                 sentences = listen(files, part.key)
             made = written(tracks, sentences, captioner=provider.name)
             part.write({CAPTIONS: made.captions}, made.refused)
+
+
+@asset(
+    MGPHOT_RATINGS,
+    same=[TAGS, RHYTHM, CAPTIONS, LYRICS],
+    whole=[TRACKS],
+    partitions=TRACK_SHARDS,
+    sections=["mgphot", "answers", "gemini", "chat_model"],
+    kinds={"llm", "parquet"},
+    pool="gemini",
+    parts_per_run=16,
+    asks=Asks(
+        lambda profile: profile.mgphot.language_model,
+        lambda part, profile: [order.request for order in _mgphot_orders(part, profile)],
+    ),
+)
+def mgphot_ratings(work: Work) -> None:
+    """What the profile's language model answers about the 58 MGPHot attributes of each track: 0 to 5, or null.
+
+    Asked one category at a time or all at once; some tracks twice, to see how far it agrees with itself.
+    """
+    from assets.content.mgphot import mean_ratings
+    from assets.content.mgphot import mgphot_ratings as rated
+    from resources.desk.opening import open_language_model
+
+    name, lake = work.profile.mgphot.language_model, Path(work.lake.root)
+    with open_language_model(name, work.profile, lake=lake, log=work.log.info) as model:
+        work.ask_ahead(model)
+        for part in work:
+            part.models(name)
+            made = rated(_mgphot_orders(part, work.profile), model, part=f"mgphot_ratings.{part.key}")
+            notes = {**model.tally.notes(), "mean_ratings": mean_ratings(made.ratings)}
+            part.write({MGPHOT_RATINGS: made.ratings}, made.refused, notes=notes)
+
+
+@asset(MGPHOT, same=[MGPHOT_RATINGS, RHYTHM], partitions=TRACK_SHARDS, sections=["mgphot"])
+def mgphot(work: Work) -> None:
+    """The 58 MGPHot attributes of each track, 0 to 1: tempo, tonality and meter as measured, else as rated."""
+    from assets.content.mgphot import mgphot as attributes
+
+    for part in work:
+        least = work.profile.mgphot.min_key_strength
+        found = attributes(part.read(MGPHOT_RATINGS), part.read(RHYTHM), min_key_strength=least)
+        counts = dict(found.group_by("status").len().sort("status").iter_rows())
+        part.write({MGPHOT: found}, notes=counts)
+
+
+@asset(MGPHOT_AGREEMENT, whole=[MGPHOT_RATINGS, MGPHOT, TRACKS])
+def mgphot_agreement(work: Work) -> None:
+    """How far second readings agree with the first, and ratings with a user's own MGPHot files in `mgphot/`.
+
+    Those files' values are compared and go nowhere.
+    """
+    from assets.content.mgphot import shares
+    from assets.content.mgphot_agreement import agreement_note, genes_agreement, readings_agreement
+    from assets.content.mgphot_genes import own_genes
+
+    for part in work:
+        ratings = part.read(MGPHOT_RATINGS, columns=["track_id", "attribute", "reading", "rating", "scale"])
+        genes = own_genes(part.raw(work.raw.mgphot), part.read(TRACKS, columns=["track_id", "artist", "title"]))
+        compared = [readings_agreement(ratings)]
+        if genes.values.height:
+            rated = shares(ratings)
+            compared.append(genes_agreement("ratings_and_genes", rated, genes.values))
+            compared.append(genes_agreement("mgphot_and_genes", part.read(MGPHOT), genes.values, told=rated))
+        found = pl.concat(compared)
+        part.write({MGPHOT_AGREEMENT: found}, genes.refused, notes={"agreement": agreement_note(found)})
+
+
+def _mgphot_orders(part: Reading, profile: Profile) -> "list[Order]":
+    from assets.content.mgphot import mgphot_orders
+    from assets.content.track_facts import content_of, most_heard, track_payloads
+
+    settings = profile.mgphot
+    content = content_of(part, "shard", "plays", "train_appearances")
+    tracks = most_heard(content.tracks, settings.tracks).filter(pl.col("shard") == part.key)
+    return mgphot_orders(
+        track_payloads(*content._replace(tracks=tracks)), asked=settings.asked, doubles=settings.doubles
+    )

@@ -48,7 +48,7 @@ class Prepared(NamedTuple):
     """A decoded recording: its facts, its rhythm where that is wanted, and mono samples at each rate that is wanted."""
 
     facts: Facts
-    rhythm: tuple[float | None, str | None, float | None, str] | None
+    rhythm: tuple[float | None, str | None, float | None, float | None, str] | None
     rates_hz: list[int]
     samples: list[Samples]
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from resources.checkpoints import CheckpointError
-from resources.profile import WorkersSection
+from resources.model_settings import WorkersSection
 from resources.ray_cluster import ClusterError, _check, _join, _use_token, connected
 from resources.ray_workers import RayPool, WorkersError
 from resources.refusals import Refusal
@@ -306,7 +306,7 @@ def test_a_killed_driver_leaves_no_worker_behind(cluster: Any, tmp_path: Path, i
     """Its worker ends with it, on a cluster of its own and on one that was there; and it printed nothing."""
     environment = {name: value for name, value in os.environ.items() if name not in AUTH or not is_own}
     code = (
-        "import sys\nfrom resources.profile import WorkersSection\nfrom resources.ray_workers import RayPool\n"
+        "import sys\nfrom resources.model_settings import WorkersSection\nfrom resources.ray_workers import RayPool\n"
         "from resources.stations import Order\n"
         f"pool = RayPool({SINES!r}, sys.argv[1], section=WorkersSection(preparers=0))\n"
         "list(pool.stream([[Order('linger:mark', ('sine',))]]))\n"

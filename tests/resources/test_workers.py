@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from resources.kept import Kept
-from resources.profile import WorkersSection
+from resources.model_settings import WorkersSection
 from resources.refusals import Refusal
 from resources.stations import Order
 from resources.wire import encoded_outcome

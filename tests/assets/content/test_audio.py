@@ -189,10 +189,10 @@ def test_a_track_has_one_recording_of_two_with_equal_bytes(encode: Encode, tmp_p
 def test_rhythm_is_absent_where_nothing_was_heard() -> None:
     """Every track has a row: measured, refused or without a recording."""
     tracks = pl.DataFrame({"track_id": ["c", "a", "b"]})
-    measured = Rhythm(120.0, "C major", 0.9, "measured")
+    measured = Rhythm(120.0, "C major", 0.9, 0.5, "measured")
     frame = rhythm_frame(tracks, {"a": measured, "b": Refusal("b.flac", "b", "undecodable", "")})
     assert RHYTHM.checked(frame).rows() == [
-        ("a", 120.0, "C major", 0.9, "measured"),
-        ("b", None, None, None, "absent"),
-        ("c", None, None, None, "absent"),
+        ("a", 120.0, "C major", 0.9, 0.5, "measured"),
+        ("b", None, None, None, None, "absent"),
+        ("c", None, None, None, None, "absent"),
     ]

@@ -11,7 +11,8 @@ from assets.content.listening import ear_needs, hear, open_ear, open_ears, prese
 from assets.content.tempo import Rhythm
 from resources.audio_encoder import SpectralEncoder
 from resources.checkpoints import CheckpointError
-from resources.profile import EMBEDDED, Content, WorkersSection, chosen_profile
+from resources.model_settings import WorkersSection
+from resources.profile import EMBEDDED, Content, chosen_profile
 from resources.refusals import Refusal
 
 Encode = Callable[..., bytes]

@@ -7,7 +7,7 @@ import pytest
 
 from assets.catalog.tables import PLAYLIST_SPLITS, TRACKS
 from assets.content.tables import CAPTIONS, LYRICS, RHYTHM, TAGS
-from assets.conversations.prompt import Content
+from assets.content.track_facts import Content
 from assets.sources.tables import PLAYLIST_TRACKS, PLAYLISTS
 
 CATALOG = 240
@@ -74,16 +74,12 @@ def content_frames() -> Content:
         else "\n".join(" ".join(draw.choices([*NOUNS, *ADJECTIVES, "the"], k=6)) for _ in range(8))
         for place in range(CATALOG)
     ]
-    filled = {"status": ["tagged"] * CATALOG}
     return Content(
         TRACKS.checked(tracks),
-        _frame(TAGS, {"track_id": ids, "tags": tags, "origin": ["facts"] * CATALOG, **filled}),
-        _frame(RHYTHM, {"track_id": ids, "tempo_bpm": tempos, "key": keys, "key_strength": [None] * CATALOG, **filled}),
-        _frame(CAPTIONS, {"track_id": ids, "caption": captions, "captioner": ["tags"] * CATALOG, **filled}),
-        _frame(
-            LYRICS,
-            {"track_id": ids, "text": texts, "origin": ["txt"] * CATALOG, "language": ["en"] * CATALOG, **filled},
-        ),
+        _frame(TAGS, track_id=ids, tags=tags, origin=["facts"] * CATALOG),
+        _frame(RHYTHM, track_id=ids, tempo_bpm=tempos, key=keys),
+        _frame(CAPTIONS, track_id=ids, caption=captions, captioner=["tags"] * CATALOG),
+        _frame(LYRICS, track_id=ids, text=texts, origin=["txt"] * CATALOG, language=["en"] * CATALOG),
     )
 
 
@@ -122,8 +118,11 @@ def playlist_frames() -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     return PLAYLISTS.checked(playlists), PLAYLIST_TRACKS.checked(tracks), PLAYLIST_SPLITS.checked(splits)
 
 
-def _frame(table, columns) -> pl.DataFrame:
-    return table.checked(pl.DataFrame(columns, schema=table.empty().schema))
+def _frame(table, **columns) -> pl.DataFrame:
+    """A content table with these columns, a status, and nothing in the others."""
+    columns["status"] = ["tagged"] * CATALOG
+    held = {name: columns.get(name, [None] * CATALOG) for name in table.empty().columns}
+    return table.checked(pl.DataFrame(held, schema=table.empty().schema))
 
 
 @pytest.fixture(scope="session")

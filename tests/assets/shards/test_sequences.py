@@ -22,7 +22,7 @@ Turn = tuple[str, str, str]  # query, track, response
 def turns_frame(conversations: dict[str, list[Turn]], split: str = "train") -> pl.DataFrame:
     """conversations/turns from lists of (query, track, response)."""
     rows = [
-        (name, place, 1, query, track_id, response, "audio", False, split)
+        (name, place, 1, query, track_id, response, "audio", False, split, False)
         for name, turns in conversations.items()
         for place, (query, track_id, response) in enumerate(turns)
     ]

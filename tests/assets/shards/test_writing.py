@@ -27,7 +27,7 @@ CONTEXT = 64
 def conversations(split: Split, count: int, tokenizer: ExpandedTokenizer, tokens: pl.DataFrame) -> Built:
     """Conversations of one or two turns."""
     rows = [
-        (f"{number}/0", turn, number, f"calm {number}", f"t{number % 6}", f"track {turn}", "audio", False, split)
+        (f"{number}/0", turn, number, f"calm {number}", f"t{number % 6}", f"track {turn}", "audio", False, split, False)
         for number in range(count)
         for turn in range(1 + number % 2)
     ]
