@@ -77,6 +77,7 @@ class Tally:
     input_tokens: int = 0
     output_tokens: int = 0
     usd: float = 0.0
+    versions: set[str] = field(default_factory=set, compare=False)  # of the models that replied, as they say themselves
 
     def notes(self) -> dict[str, str | float]:
         """What the UI shows beside a partition; nothing that is zero but requests and dollars."""
@@ -92,7 +93,8 @@ class Tally:
             "output_tokens": self.output_tokens,
         }
         shown = {name: count for name, count in counts.items() if count or name == "requests"}
-        return {**shown, "cost_usd": round(self.usd, 6)}
+        versions: dict[str, str | float] = {"model_versions": ", ".join(sorted(self.versions))} if self.versions else {}
+        return {**shown, "cost_usd": round(self.usd, 6), **versions}
 
 
 class LanguageModel(Protocol):

@@ -16,6 +16,11 @@ def _load(name: str) -> ModuleType:
     return module
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of whole runs first: they take longest, and two processes should end together."""
+    items.sort(key=lambda item: item.path.parent != Path(__file__).parent)
+
+
 @pytest.fixture(scope="session")
 def journey() -> ModuleType:
     """The functions of journey.py."""

@@ -1,9 +1,9 @@
 """Every row of faults.md B.4 against the local server: real SDKs, real desk, real tasks; how each ends, what it cost.
 
 Rows 84 (a crash between reply and use) and 85 (four processes, one budget) need processes: test_paid_run.py. Row 89's
-agreement of second readings is test_mgphot_agreement.py's. Row 82 tells languages by script and by English function
-words, not by a language model. Of row 90 a model's id is part of a reply's key and its version is kept with the reply,
-as proven here; golden prompts, asked anew each week, are not done.
+agreement of second readings is test_mgphot_agreement.py's. Row 82 tells languages by script and by words that only
+English has, not by a language model. Of row 90 a model's id is part of a reply's key and its version is kept with the
+reply, as proven here, and told with the partition (test_chains.py); golden prompts, asked anew each week, are not done.
 """
 
 import json

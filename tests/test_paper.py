@@ -45,6 +45,7 @@ SETTINGS = {
     "MUSIC_WHISPER__TEMPERATURES": "[0.0,0.4]",
     "MUSIC_LP_MUSICCAPS__BEAMS": "2",
     "MUSIC_LP_MUSICCAPS__MAX_TOKENS": "16",
+    "MUSIC_CONVERSATIONS__LANGUAGE_MODEL": "rules",  # Gemini's are test_paid_run's
     "MUSIC_MGPHOT__TRACKS": "6",
     "MUSIC_MGPHOT__ASKED": "all",
     "MUSIC_ANSWERS__RE_ASKS": "0",

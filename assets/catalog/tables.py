@@ -46,7 +46,7 @@ class Tracks(dy.Schema):
 class Sessions(dy.Schema):
     """One play of one listening session."""
 
-    session_id = dy.String(primary_key=True, description="<listener_id>/<number of the session in the listener's log>")
+    session_id = dy.String(primary_key=True, description="listener_id/number of the session in the listener's log")
     position = dy.Int32(primary_key=True, description="Place in the session, from 0")
     listener_id = dy.String(nullable=False, description="LastFM-1K userid")
     track_id = dy.String(nullable=False, description="The catalog track")

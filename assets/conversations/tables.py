@@ -56,7 +56,7 @@ class Statistics(dy.Schema):
 class Queries(dy.Schema):
     """One query that one track answers."""
 
-    query_id = dy.String(primary_key=True, description="<track_id>/<number of the query>")
+    query_id = dy.String(primary_key=True, description="track_id/number of the query")
     track_id = dy.String(nullable=False, description="The track")
     query = dy.String(nullable=False, description="What a listener says")
     modality = dy.String(

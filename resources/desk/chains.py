@@ -58,6 +58,8 @@ def chain(request: Request, settings: Answers, tally: Tally) -> Chain:
         except CallError as error:
             reason = BAD_REQUEST if error.failure == BAD_REQUEST else UNAVAILABLE
             return _refused(identity, reason, str(error), tally)
+        if reply.model_version:
+            tally.versions.add(reply.model_version)
         if reply.finish == MAX_TOKENS and not prompt.is_lengthened:
             prompt = replace(prompt, max_output_tokens=2 * prompt.max_output_tokens, is_lengthened=True)
             continue

@@ -134,17 +134,13 @@ class Teller:
     def _leave(self, errand: "_Errand", door: Door) -> Reply | Ticket | Wait:
         """What the ledger says, once nothing can be had from batch jobs: the reply, or the money they reserved."""
         try:
-            leave = self._ledger.admit(
-                errand.key,
-                model=self._model,
-                task=errand.prompt.task,
-                tokens=likely_tokens(errand.prompt),
-                usd=errand.most_usd,
-            )
+            leave = self._asked_for(errand)
         except DeskClosed as closed:
-            if closed.reason != "budget" or not self._batches.collect(errand.tally, door):
+            if closed.reason != "budget":
                 raise
-            return Wait(self._desk.batch_poll_s, "reserved")
+            if self._batches.collect(errand.tally, door):
+                return Wait(self._desk.batch_poll_s, "reserved")
+            leave = self._asked_for(errand)  # another thread may have settled the last job just now
         if (
             isinstance(leave, Wait)
             and leave.reason == "under_way"
@@ -152,6 +148,15 @@ class Teller:
         ):
             return Wait(0.0, "answered")
         return leave
+
+    def _asked_for(self, errand: "_Errand") -> Reply | Ticket | Wait:
+        return self._ledger.admit(
+            errand.key,
+            model=self._model,
+            task=errand.prompt.task,
+            tokens=likely_tokens(errand.prompt),
+            usd=errand.most_usd,
+        )
 
     def _take_back(self, ticket: Ticket, errand: "_Errand", error: BaseException) -> None:
         """Ends a call without reply; what nobody foresaw may have been billed."""

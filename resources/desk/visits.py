@@ -56,5 +56,7 @@ class Walk:
 
 
 def _add(total: Tally, part: Tally) -> None:
+    total.versions |= part.versions
     for field in fields(Tally):
-        setattr(total, field.name, getattr(total, field.name) + getattr(part, field.name))
+        if field.compare:
+            setattr(total, field.name, getattr(total, field.name) + getattr(part, field.name))

@@ -148,3 +148,4 @@ def test_notes_show_what_is_not_zero_and_what_it_cost():
     """Requests and dollars always, the rest only where there is something to say."""
     assert Tally(requests=2, calls=3, usd=0.25).notes() == {"requests": 2, "calls_to_the_model": 3, "cost_usd": 0.25}
     assert Tally().notes() == {"requests": 0, "cost_usd": 0.0}
+    assert Tally(versions={"m-002", "m-001"}).notes()["model_versions"] == "m-001, m-002"

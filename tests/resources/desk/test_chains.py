@@ -109,6 +109,12 @@ def test_a_cut_reply_is_asked_for_once_more_at_twice_the_length():
     assert tally == Tally(requests=1, asked_again=1)
 
 
+def test_the_versions_that_replied_are_told():
+    """A model that changes under its name shows, also among the tries of one request."""
+    _, _, tally = driven(replace(said("no"), model_version="m-1"), replace(said('{"value": 3}'), model_version="m-2"))
+    assert tally.versions == {"m-1", "m-2"}
+
+
 @pytest.mark.parametrize("text", ['{"value": 3', '{"value": 3}', '```json\n{"value": 3}\n```'])
 def test_a_reply_cut_twice_is_refused_whatever_it_holds(text):
     """It is never read, so never repaired."""
