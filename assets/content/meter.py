@@ -9,12 +9,13 @@ beats a bar are not told from none.
 from typing import NamedTuple
 
 import numpy as np
-from librosa.beat import beat_track
 from numpy.typing import NDArray
 
 # T frames, F mel bands, W wide bands, P pulses (beats or parts of beats)
 
 FEWEST_BEATS = 24
+TIGHTNESS = 100.0  # of the beats' distance, in squared logarithms: librosa's default
+QUIET_START = 0.01  # of the loudest: less is before the first beat
 WIDE_BANDS = 4
 ACCENT_S = 0.05  # on each side of a beat; of fast pulses a quarter of their distance
 MOST_APART = 9  # pulses; twice four is the farthest compared
@@ -63,7 +64,7 @@ def triple_strength(
 
     power_FT is a mel spectrogram, onsets_T its onset strength. What may be a 6/8 as well as a fast 3/4 is null.
     """
-    _, found = beat_track(onset_envelope=onsets_T, sr=sample_rate_hz, hop_length=hop, bpm=tempo_bpm)
+    found = tracked_beats(onsets_T, frames_per_beat=60 * sample_rate_hz / hop / tempo_bpm)
     if len(found) < FEWEST_BEATS or np.diff(found).std() > MOST_UNEVEN * np.diff(found).mean():
         return None
     wide = np.diff(np.sqrt(power_FT), axis=1, prepend=np.sqrt(power_FT[:, :1])).clip(min=0)
@@ -111,6 +112,52 @@ def _of_beats(beats: Likeness) -> float | None:
     if min(single, paired) < -LEAST_CONTRAST:
         return beats.threes(1 if single <= paired else 2)
     return None
+
+
+def tracked_beats(onsets_T: Frames, *, frames_per_beat: float) -> NDArray[np.intp]:
+    """The frames of the beats: strong onsets that lie about a beat apart (dynamic programming, Ellis 2007).
+
+    What comes before the first and after the last strong onset is left out. Not librosa's: its compiled functions, once
+    kept on the disk, end some processes that load them by a signal.
+    """
+    period = round(frames_per_beat)
+    local_T = _local_scores(onsets_T, period)
+    total_T, links = local_T.copy(), np.full(len(local_T), -1)
+    back = np.arange(max(round(period / 2), 1), 2 * period + 1)
+    costs = TIGHTNESS * np.log(back / period) ** 2
+    has_begun = False
+    for frame in range(len(local_T)):
+        has_begun = has_begun or local_T[frame] >= QUIET_START * local_T.max()
+        reached = int(np.searchsorted(back, frame, side="right"))
+        if reached:
+            scores = total_T[frame - back[:reached]] - costs[:reached]
+            best = int(scores.argmax())
+            total_T[frame] += scores[best]
+            links[frame] = frame - back[best] if has_begun else -1
+    beats = [_last_beat(total_T)] if len(total_T) else []
+    while beats and links[beats[-1]] >= 0:
+        beats.append(int(links[beats[-1]]))
+    found = np.array(beats[::-1], dtype=np.intp)
+    smooth = np.convolve(local_T[found], np.hanning(5))[2:] if len(found) else local_T[:0]
+    strong = np.flatnonzero(local_T > np.sqrt(np.mean(smooth**2)) / 2) if len(found) else found
+    return found[(found >= strong[0]) & (found <= strong[-1])] if len(strong) else found[:0]
+
+
+def _last_beat(total_T: Frames) -> int:
+    """The last peak of the totals that is at least half as high as peaks are in the middle; else the last frame."""
+    after = np.append(total_T[2:], -np.inf)
+    peaks = 1 + np.flatnonzero((total_T[1:] > total_T[:-1]) & (total_T[1:] >= after[: len(total_T) - 1]))
+    high = peaks[total_T[peaks] >= np.median(total_T[peaks]) / 2] if len(peaks) else peaks
+    return int(high[-1]) if len(high) else len(total_T) - 1
+
+
+def _local_scores(onsets_T: Frames, period: int) -> NDArray[np.floating]:
+    """Onset strength in standard deviations, smoothed over a 32nd of a beat."""
+    deviation = onsets_T.std(ddof=1) if len(onsets_T) > 1 else 0.0
+    bell = np.exp(-0.5 * (np.arange(-period, period + 1) * 32 / period) ** 2)
+    if deviation == 0:
+        return np.zeros(len(onsets_T))
+    return np.convolve(np.pad(onsets_T / deviation, period), bell, "valid")
 
 
 def _accents(rises_WT: Frames, beats_P: NDArray[np.integer], parts: int, reach: float) -> Frames:

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from assets.content.meter import tracked_beats
 from assets.content.tempo import Samples, tempo_and_key
 
 RATE_HZ = 22_050
@@ -120,3 +121,16 @@ def test_meter_is_the_same_each_time() -> None:
     """The same samples give the same number to the bit."""
     waltz = clicks(100, [1, 0.4, 0.4])
     assert strength(waltz) == strength(waltz.copy())
+
+
+def test_beats_of_an_even_pulse_are_found():
+    """A click every 43 frames, tracked at that rate: the clicks, whatever small noise lies between."""
+    onsets = np.random.default_rng(3).random(2000) * 0.05
+    onsets[7::43] += 1
+    assert tracked_beats(onsets, frames_per_beat=43.0).tolist() == list(range(7, 2000, 43))
+
+
+@pytest.mark.parametrize("frames", [0, 1, 5])
+def test_no_beats_in_silence(frames: int):
+    """Of no onsets, or of a few silent frames, no beat comes and nothing fails."""
+    assert len(tracked_beats(np.zeros(frames), frames_per_beat=43.0)) == 0

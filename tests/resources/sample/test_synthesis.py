@@ -23,10 +23,10 @@ def heard():
 
 
 def test_tempo_can_be_heard(heard):
-    """The beat tracker of librosa finds 17 of 20 tempos within 8 %, or an octave of them."""
+    """The tempo estimate of librosa finds 17 of 20 tempos within 8 %, or an octave of them."""
     found = 0
     for score, samples in heard:
-        tempo_bpm = float(np.atleast_1d(librosa.beat.beat_track(y=samples, sr=22_050)[0])[0])
+        tempo_bpm = float(librosa.feature.tempo(y=samples, sr=22_050)[0])
         found += any(abs(tempo_bpm / (times * score.tempo_bpm) - 1) < 0.08 for times in (0.5, 1, 2))
     assert found >= 17
 
@@ -35,7 +35,7 @@ def test_key_can_be_heard_roughly(heard):
     """Correlation of the mean chroma with key profiles finds at least 9 of 20 keys; chance is one in 24."""
     found = 0
     for score, samples in heard:
-        chroma = librosa.feature.chroma_stft(y=samples, sr=22_050).mean(axis=1)
+        chroma = librosa.feature.chroma_stft(y=samples, sr=22_050, tuning=0.0).mean(axis=1)
         fits = [np.corrcoef(np.roll(profile, at), chroma)[0, 1] for profile in (MAJOR, MINOR) for at in range(12)]
         found += int(np.argmax(fits)) == score.key
     assert found >= 9
