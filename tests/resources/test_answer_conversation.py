@@ -8,19 +8,7 @@ from resources.answer_rules import RuleAnswerer, answer_text
 from resources.language_model import Answer, Request
 from resources.outside_text import has_special_token, marked
 from resources.title_leaks import title_leaks
-
-FULL = {
-    "track_id": "full",
-    "title": "Golden Ship",
-    "artist": "The Weavers of Dawn",
-    "album": "North Pier",
-    "year": 1987,
-    "tags": ["folk", "calm", "banjo", "americana"],
-    "tempo_bpm": 92.4,
-    "key": "F# minor",
-    "caption": "A calm folk track with banjo.",
-    "lyrics_excerpt": "lantern on the river / lantern on the river / golden copper morning",
-}
+from tests.resources.known_track import FULL
 
 
 class Turn(BaseModel):

@@ -1,19 +1,7 @@
 import random
 
 from resources.answer_facts import PACES, Track, known_facts, modalities_of, relations
-
-FULL = {
-    "track_id": "full",
-    "title": "Golden Ship",
-    "artist": "The Weavers of Dawn",
-    "album": "North Pier",
-    "year": 1987,
-    "tags": ["folk", "calm", "banjo", "americana"],
-    "tempo_bpm": 92.4,
-    "key": "F# minor",
-    "caption": "A calm folk track with banjo.",
-    "lyrics_excerpt": "lantern on the river / lantern on the river / golden copper morning",
-}
+from tests.resources.known_track import FULL
 
 
 def test_slower_and_faster_are_true():

@@ -5,19 +5,7 @@ import pytest
 from resources.answer_facts import Track, known_facts, relations
 from resources.answer_grammar import Writer, fitting, grammar
 from resources.answer_query import SPEECHES
-
-FULL = {
-    "track_id": "full",
-    "title": "Golden Ship",
-    "artist": "The Weavers of Dawn",
-    "album": "North Pier",
-    "year": 1987,
-    "tags": ["folk", "calm", "banjo", "americana"],
-    "tempo_bpm": 92.4,
-    "key": "F# minor",
-    "caption": "A calm folk track with banjo.",
-    "lyrics_excerpt": "lantern on the river / lantern on the river / golden copper morning",
-}
+from tests.resources.known_track import FULL
 
 
 @pytest.mark.parametrize(
