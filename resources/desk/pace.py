@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 WINDOW_S = 60.0
-BURST_S = 2.0  # what a full bucket holds
+BURST_S = 1.0  # what a full bucket holds
 TICK_S = 1e-6  # the clock's own resolution, about
 LONGEST_LOOK_S = 15.0  # to the next look, so that those behind soon notice who left
 LATE_S = 5.0  # many times what a thread takes to wake up

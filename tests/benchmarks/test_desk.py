@@ -97,10 +97,12 @@ def test_latency_floor_gives_each_prompt_to_the_first_free_slot(dialogues: list[
     assert latency_floor_s(prompts_of(dialogues), Latency(3.0), at_once=3) == 6
 
 
-def test_rate_floor_is_the_burst_at_once_and_then_the_limit() -> None:
-    """At 62 a minute 2 go at once; the other 31 take 30 s at the limit, and the last reply 1 s."""
-    assert rate_floor_s(33, Latency(1.0), per_minute=62) == 31
-    assert rate_floor_s(2, Latency(1.0), per_minute=62) == 1
+def test_rate_floor_is_the_burst_at_once_and_then_the_limit(dialogues: list[Dialogue]) -> None:
+    """At 61 a minute one call goes at once and the others at the limit; the last reply comes 3 s after its call."""
+    prompts = prompts_of(dialogues)
+    assert rate_floor_s(prompts, 4, Latency(3.0), per_minute=61) == pytest.approx(3 * 60 / 61 + 3)
+    assert rate_floor_s(prompts, 8, Latency(3.0), per_minute=61) == pytest.approx(7 * 60 / 61 + 3)
+    assert rate_floor_s(prompts, 4, Latency(3.0), per_minute=61 * 4) == 3
 
 
 def test_every_claim_has_figures(

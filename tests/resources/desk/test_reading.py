@@ -182,7 +182,7 @@ def test_whatever_is_mended_nothing_is_dropped(pieces):
     """An answer of one number is that of a text with this number and no other."""
     answer = read(NUMBER, "{" + " ".join(pieces) + "}")
     if isinstance(answer, Answer):
-        assert [piece for piece in pieces if piece.strip('"').isdigit()] == [str(answer.value.value)]
+        assert [bare for piece in pieces if (bare := piece.strip('"')).isdigit()] == [str(answer.value.value)]
         assert pieces.count('"value"') == 1
 
 
