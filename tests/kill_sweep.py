@@ -1,7 +1,7 @@
-"""Fills a lake in children that die at every commit on the way; run as a program by test_journey.py.
+"""Fills a lake in children that die at a commit of every table; run as a program by test_kills.py.
 
 Each child goes on where the one before it died, and dies as if killed, without a word to Dagster, right after the first
-commit record that no child died at yet. The parent only forks: it imports what children need, and starts no threads.
+commit record of a table that no child died at yet. The parent only forks: it imports what children need, and starts no threads.
 Prints how many children died.
 """
 
@@ -48,7 +48,7 @@ def fill(deaths: Path) -> int:
 
     def replace_and_die(path: Path, content: bytes) -> None:
         replace(path, content)
-        name = "/".join(path.parts[-4:])
+        name = "/".join(path.parts[-4:-1])
         if path.suffix == ".json" and name not in died_at:
             with deaths.open("a") as file:
                 file.write(f"{name}\n")

@@ -15,10 +15,10 @@ from resources.lake import Lake
 assert definitions  # fills MAKINGS
 
 
-def test_dying_at_every_commit_ends_in_the_same_content(
+def test_dying_at_every_table_ends_in_the_same_content(
     journey: ModuleType, world: Path, filled: Path, tmp_path: Path
 ) -> None:
-    """A filling that is killed after every single commit and started again ends as an undisturbed one."""
+    """A filling that is killed after the first commit of each table, and started again, ends as an undisturbed one."""
     lake = tmp_path / "lake"
     done = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("kill_sweep.py")), str(tmp_path / "deaths.txt")],
