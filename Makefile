@@ -1,6 +1,6 @@
 # Everything a person types. `make run` on a fresh machine builds the whole corpus; `make test` checks the project.
 .DEFAULT_GOAL := help
-.PHONY: help run test ui estimate bench validate clean
+.PHONY: help run results test ui estimate bench validate clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,6 +13,9 @@ help: ## This list
 
 run: $(INSTALLED) ## Sample world (or MUSIC_RAW), every asset, a summary
 	@$(BIN)/python -m dagster_project.run $(ARGS)
+
+results: $(INSTALLED) ## The evaluation tables of the lake
+	@$(BIN)/python -m dagster_project.results $(ARGS)
 
 test: $(INSTALLED) ## Lint, types, definitions, tests
 	@$(BIN)/ruff check .

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import polars as pl
 
-from resources.profile import LanguageModelName, Profile
+from resources.desk_settings import LanguageModelName
+from resources.profile import Profile
 from resources.tables import Table
 
 if TYPE_CHECKING:

@@ -37,6 +37,8 @@ MACHINERY = frozenset(
             "profile",
             "model_settings",
             "desk_settings",
+            "content_settings",
+            "m3_settings",
             "raw",
             "hashing",
             "refusals",

@@ -103,20 +103,25 @@ class Inputs:
             self._versions[name] = self._version(name)
         return self._versions[name]
 
-    def settings(self, making: Making) -> str:
-        """Digest of the profile's sections that the asset depends on."""
-        return digest_of([settings_digest(getattr(self.profile, section)) for section in making.sections])
+    def settings(self, making: Making, partition: str) -> str:
+        """Digest of the profile's sections that the asset depends on.
+
+        Of a field that has values by partition, one of an asset that is cut so depends on its own value alone.
+        """
+        is_static = isinstance(making.partitions, dg.StaticPartitionsDefinition)
+        keys = making.keys(self.instance) if is_static else []
+        sections = (getattr(self.profile, section) for section in making.sections)
+        return digest_of([settings_digest(section, partition, keys) for section in sections])
 
     def are_current(self, making: Making, records: Iterable[Record]) -> bool:
         """Whether the records name the code version, settings and input versions that hold now.
 
         Rows that were refused for no fault of theirs are to be tried again.
         """
-        settings = self.settings(making)
         return all(
             record.origin.code_version == making.code_version
             and TRANSIENT.isdisjoint(record.origin.refused)
-            and record.origin.settings == settings
+            and record.origin.settings == self.settings(making, record.partition)
             and all(self.version(name) == version for name, version in record.origin.inputs.items())
             for record in records
         )

@@ -7,6 +7,7 @@ import os
 
 import dagster as dg
 
+from resources import m3_settings
 from resources.profile import chosen_profile
 
 _counts = chosen_profile(os.environ).partitions
@@ -17,3 +18,4 @@ LISTENER_BUCKETS = dg.StaticPartitionsDefinition(
 )
 TRACK_SHARDS = dg.StaticPartitionsDefinition([f"shard_{number:03d}" for number in range(_counts.track_shards)])
 MODALITIES = dg.StaticPartitionsDefinition(["playlist", "semantic", "metadata", "lyrics", "audio"])
+M3_MODALITIES = dg.StaticPartitionsDefinition(list(m3_settings.M3_MODALITIES))

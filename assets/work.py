@@ -123,7 +123,7 @@ class Part:
         making, lake = self._work.making, self._work.lake
         refused = self._refused.empty() if refused is None else refused
         counts = dict(refused.group_by("reason").len().sort("reason").iter_rows())
-        settings = self._work.inputs.settings(making)
+        settings = self._work.inputs.settings(making, self.key)
         origin = Origin(dict(self._inputs), making.code_version, settings, self._work.run, counts, notes)
         if refused.height or lake.record(self._refused, self._refused_key):
             attempt = self._attempts[self._refused]

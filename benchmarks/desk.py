@@ -106,7 +106,7 @@ def served(latency: Latency, *options: str) -> Iterator[str]:
                 raise RuntimeError(f"the sample server did not start: {' '.join(command)}")
             yield endpoint
         finally:
-            server.terminate()
+            server.kill()  # a process that was started with SIGTERM ignored would stay
 
 
 def profile_for(endpoint: str, *, at_once: int, per_minute: int = 1_000_000) -> Profile:

@@ -7,14 +7,14 @@ from pydantic import Field
 
 from dagster_project.filling import World, fill, only_filling
 from dagster_project.home import PROCESS_TAG, process_tag
-from dagster_project.stages import CORPUS, INDEX
+from dagster_project.stages import CORPUS, EVALUATION, INDEX
 
 
 class Filling(dg.Config):
     """How much one run may fill."""
 
     most_partitions: int = Field(default=0, ge=0, description="Stop after so many partitions; 0: no limit")
-    stages: list[str] = Field(default=list(INDEX), description="The stages to fill, of those the job covers")
+    stages: list[str] = Field(default=list(EVALUATION), description="The stages to fill, of those the job covers")
 
 
 def _milestone(name: str, stages: tuple[str, ...], description: str) -> dg.JobDefinition:
@@ -43,4 +43,7 @@ def _milestone(name: str, stages: tuple[str, ...], description: str) -> dg.JobDe
 
 corpus = _milestone("corpus", CORPUS, "From published data to training shards: fills what is missing or out of date.")
 index = _milestone("index", INDEX, "The corpus and the token index: fills what is missing or out of date.")
-JOBS = [corpus, index]
+evaluate = _milestone(
+    "evaluate", EVALUATION, "Corpus, index and what comes of them, judged: fills what is missing or out of date."
+)
+JOBS = [corpus, index, evaluate]

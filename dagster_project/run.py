@@ -12,7 +12,7 @@ from contextlib import ExitStack
 import dagster as dg
 
 from dagster_project.settings import Settings, settings
-from dagster_project.stages import INDEX, STAGES
+from dagster_project.stages import STAGES
 from resources.lake import Lake, LakeError
 from resources.raw import RawFolder
 
@@ -23,7 +23,7 @@ INTERRUPTED = 130  # as shells count it
 def main(arguments: Sequence[str]) -> int:
     """Fills the lake and prints what is in it. Returns 1 if an asset could not be filled, 130 if it was stopped."""
     parser = argparse.ArgumentParser(prog="python -m dagster_project.run", description=__doc__)
-    parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(INDEX), help="fill only these")
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES), help="fill only these")
     parser.add_argument("--slice", metavar="NAME", help="make this slice again, then what depends on it")
     parser.add_argument("--verify", action="store_true", help="read every committed byte, make again what is damaged")
     options = parser.parse_args(arguments)

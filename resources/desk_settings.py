@@ -1,7 +1,11 @@
 """The profile's sections on language models: what decides their answers, and what bounds money and pace."""
 
+from typing import Literal
+
 import dagster as dg
 from pydantic import Field
+
+LanguageModelName = Literal["rules", "gemini", "chat"]
 
 
 class Answers(dg.Config):

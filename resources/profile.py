@@ -7,19 +7,18 @@ Where a paper is silent the field says "our choice".
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Literal
 
 import dagster as dg
 from pydantic import Field, ValidationError
 
-from resources.desk_settings import Answers, ChatModel, DeskSection, Gemini
+from resources.content_settings import Content, Lyrics, Mgphot
+from resources.desk_settings import Answers, ChatModel, DeskSection, Gemini, LanguageModelName
+from resources.m3_settings import M3, Evaluation, M3Tokens
 from resources.model_settings import Clap, LPMusicCaps, MusicFM, NVEmbed, SentenceModel, Whisper, WorkersSection
 
 OVERRIDE_PREFIX = "MUSIC_"
-
-
-LanguageModelName = Literal["rules", "gemini", "chat"]
 
 
 class Partitions(dg.Config):
@@ -53,71 +52,13 @@ class Catalog(dg.Config):
         default=100, ge=1, description="Listeners with fewer plays are left out; study: 1,000"
     )
     min_track_plays: int = Field(default=2, ge=1, description="Tracks with fewer plays are left out; study: 7")
+    test_session_share: float = Field(
+        default=0.1, ge=0, le=1, description="Share of each listener's sessions, the last, held out (our choice)"
+    )
     min_session_tracks: int = Field(default=5, ge=1, description="Shorter sessions are left out; study: 10")
     max_session_tracks: int = Field(default=10, ge=1, description="Sessions are cut to their first tracks; study: 10")
     min_listener_sessions: int = Field(
         default=5, ge=1, description="Listeners with fewer sessions are left out; study: 50"
-    )
-
-
-class Content(dg.Config):
-    """How recordings are heard and read."""
-
-    sample_rate_hz: int = Field(default=22_050, description="Rate that rhythm is measured at (librosa's default)")
-    max_audio_s: float = Field(default=1200.0, gt=0, description="Longer recordings are cut here (our choice)")
-    min_name_playlists: int = Field(
-        default=2, ge=1, description="Training playlists that must share a word (our choice)"
-    )
-    transcriber: Literal["lyric_files", "whisper"] = Field(
-        default="lyric_files", description="Provider of lyrics; TalkPlay 4.1: Whisper-large-v3"
-    )
-    captioner: Literal["sentences", "lp_musiccaps"] = Field(
-        default="sentences", description="Provider of captions; TalkPlay 4.1: LP-MusicCaps"
-    )
-
-
-class Mgphot(dg.Config):
-    """How tracks are rated by the 58 attributes of MGPHot (Oramas et al. 2025)."""
-
-    language_model: LanguageModelName = Field(
-        default="rules", description="Provider of ratings; E4SRec study: Qwen2.5-7B-Instruct, here `chat`"
-    )
-    asked: Literal["category", "all"] = Field(
-        default="category", description="One request a category of attributes, as the E4SRec study, or one for all 58"
-    )
-    tracks: int = Field(default=0, ge=0, description="So many of the most heard are rated; 0: all; study: 50,000")
-    doubles: float = Field(default=0.1, ge=0, le=1, description="Share of them rated twice, for agreement (our choice)")
-    min_key_strength: float = Field(
-        default=0.6, ge=-1, le=1, description="A weaker key measured from audio rates no tonality (our choice)"
-    )
-
-
-class Lyrics(dg.Config):
-    """Which transcribed segments count as sung. Changing one transcribes nothing again."""
-
-    max_no_speech: float = Field(
-        default=0.6, description="A segment more likely no speech is dropped; E4SRec study: .6"
-    )
-    min_mean_logprob: float = Field(default=-1.0, description="A segment less likely is dropped; E4SRec study: -1")
-    max_compression_ratio: float = Field(
-        default=2.4, description="A more repetitive line is dropped; 2.4 as openai-whisper has it for windows"
-    )
-    max_line_repeats: int = Field(
-        default=4, ge=1, description="A line heard more often in a row is collapsed to this many; a chorus is not"
-    )
-    min_words: int = Field(default=15, ge=0, description="Fewer words are a failed transcript; E4SRec study: 15")
-    min_words_per_minute: float = Field(default=8.0, ge=0, description="Likewise; E4SRec study: 8")
-    max_bad_share: float = Field(
-        default=0.35, ge=0, le=1, description="From this share of unlikely segments on it failed; E4SRec study: .35"
-    )
-    min_unique_share: float = Field(
-        default=0.25,
-        ge=0,
-        le=1,
-        description="A smaller share of distinct words failed, over its different lines; E4SRec study: .25",
-    )
-    max_instrumental_no_speech: float = Field(
-        default=0.85, description="Above this mean of no-speech probabilities it is instrumental; E4SRec study: .85"
     )
 
 
@@ -146,6 +87,9 @@ class Embeddings(dg.Config):
     )
     item2vec_workers: int = Field(default=1, ge=1, description="Threads; more than one is faster and not repeatable")
     item2vec_seed: int = Field(default=7, description="Seed (our choice)")
+    tempo_bins: int = Field(default=220, ge=2, description="Tempo bins of MC; 3MToken 2.1: 220")
+    slowest_bpm: float = Field(default=30.0, gt=0, description="Where the first tempo bin begins (our choice)")
+    tempo_bin_bpm: float = Field(default=1.0, gt=0, description="Width of a tempo bin (our choice)")
 
 
 class Tokens(dg.Config):
@@ -199,6 +143,12 @@ class Index(dg.Config):
     weights: list[int] = Field(
         default=[25, 16, 9, 4, 1], description="Weight of each modality's match; TalkPlay section 4.4"
     )
+    m3_weights: list[int] = Field(
+        default=[1] * 9,
+        min_length=9,
+        max_length=9,
+        description="Weight of each modality where no query says what matters, AC to TC (our choice: equal)",
+    )
 
 
 class Profile(dg.ConfigurableResource[None]):
@@ -214,9 +164,12 @@ class Profile(dg.ConfigurableResource[None]):
     mgphot: Mgphot = Mgphot()
     embeddings: Embeddings = Embeddings()
     tokens: Tokens = Tokens()
+    m3: M3 = M3()
+    m3_tokens: M3Tokens = M3Tokens()
     conversations: Conversations = Conversations()
     shards: Shards = Shards()
     index: Index = Index()
+    evaluation: Evaluation = Evaluation()
     whisper: Whisper = Whisper()
     musicfm: MusicFM = MusicFM()
     clap: Clap = Clap()
@@ -265,6 +218,18 @@ PAPER = Profile(
         item2vec_workers=8,
     ),
     tokens=Tokens(kmeans_k=1024, is_k_capped=False),
+    m3=M3(
+        learning_rate=1e-4,
+        batch=512,
+        epochs=150,
+        is_size_capped=False,
+        scales_input=False,
+        has_kmeans_start=False,
+        revives_dead_codes=False,
+        codebook_update="gradient",
+        precision="bfloat16",
+    ),
+    evaluation=Evaluation(seeds=1, session_pairs=1),
     conversations=Conversations(language_model="gemini", dialogues=5, query_tracks=50_000),
     shards=Shards(vocabulary_size=32_768),
 )
@@ -287,7 +252,7 @@ def chosen_profile(environment: Mapping[str, str]) -> Profile:
             continue
         if section not in settings or field not in settings[section]:
             raise ValueError(f"{variable}: the profile has no field {section}.{field}; see resources/profile.py")
-        settings[section][field] = value.strip("[] ").split(",") if value.startswith("[") else value
+        settings[section][field] = _parsed(variable, value)
     try:
         return Profile(**settings)
     except ValidationError as error:
@@ -295,6 +260,23 @@ def chosen_profile(environment: Mapping[str, str]) -> Profile:
         raise ValueError(f"{'.'.join(map(str, first['loc']))}={first['input']}: {first['msg']}") from error
 
 
-def settings_digest(section: dg.Config) -> str:
-    """Hash of the values of one section: what it changes has to be made again."""
-    return hashlib.sha256(json.dumps(section.model_dump(), sort_keys=True).encode()).hexdigest()[:16]
+def settings_digest(section: dg.Config, partition: str, partitions: Collection[str]) -> str:
+    """Hash of the values of one section: what it changes has to be made again.
+
+    Of a field that maps these partitions to values, only the entry of this one counts.
+    """
+    values = section.model_dump()
+    for name, value in values.items():
+        if isinstance(value, dict) and value.keys() <= set(partitions):
+            values[name] = value.get(partition)
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _parsed(variable: str, value: str) -> object:
+    """A list as such, an object of JSON as such; any other value as it is."""
+    if value.startswith("["):
+        return value.strip("[] ").split(",")
+    try:
+        return json.loads(value) if value.startswith("{") else value
+    except ValueError as error:
+        raise ValueError(f'{variable}={value}: {error}; wanted JSON, as {{"tc": [64, 96, 64]}}') from error

@@ -35,6 +35,19 @@ class Turn:
             yield
 
 
+@contextmanager
+def cpu_threads(count: int) -> Iterator[None]:
+    """So many of torch's CPU threads for training, which no model before it decides then; afterwards as before."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def device_of(name: str) -> "torch.device":
     """The device that `auto`, `cpu` or `cuda` means here. Raises ValueError for cuda where there is none.
 

@@ -1,7 +1,7 @@
-"""The track index: tokens and vectors of the catalog in one LanceDB table, bound to the codebook that made the tokens.
+"""A track index: tokens and vectors of the catalog in one LanceDB table, bound to the codebook that made the tokens.
 
-In: a table of track ids, code columns and vector columns; out: `<folder>/token_index.lance`. An index is built once, in
-an empty folder, and never changed: a new one replaces it whole, since two writers that merge new keys into a LanceDB
+In: a table of track ids, code columns and vector columns; out: `<folder>/<name>.lance`. An index is built once, in an
+empty folder, and never changed: a new one replaces it whole, since two writers that merge new keys into a LanceDB
 table repeat them. LanceDB opens a damaged table without complaint; so the schema's metadata says, beside the codebook's
 hash, what was written, and `files.json`, written last, has the SHA-256 of every file.
 """
@@ -23,11 +23,9 @@ import pyarrow.compute as pc
 
 from resources.hashing import sha256_of_file
 
-TABLE = "token_index"
+NAME = "token_index"  # of TalkPlay's
 KEY = "track_id"
-FOLDER = f"{TABLE}.lance"
 FILES = "files.json"
-ASSET = f"index/{TABLE}"
 BATCH_ROWS = 1 << 16
 IDS_PER_QUERY = 1000  # a filter is parsed anew each time; longer ones gain nothing
 
@@ -56,18 +54,25 @@ class StoredCodes(NamedTuple):
 
 
 def write_index(
-    folder: Path, table: pa.Table | pl.DataFrame, *, codebook_hash: str, codes_per_modality: Mapping[str, int]
+    folder: Path,
+    table: pa.Table | pl.DataFrame,
+    *,
+    codebook_hash: str,
+    codes_per_modality: Mapping[str, int],
+    name: str = NAME,
 ) -> WrittenIndex:
-    """Build `token_index.lance` in a folder that has none.
+    """Build `<name>.lance` in a folder that has none.
 
     The table has `track_id`, an integer column for each modality named (0..K-1, or K where missing), in order of
-    importance, and any fixed-size float vectors, null where missing. A `codebook_hash` column, if any, must agree.
-    Raises ValueError naming column and row for null or repeated ids, codes out of range, NaN and other types, and
-    CodebookMismatchError for tokens of another codebook.
+    importance, or for each level of each, and any fixed-size float vectors, null where missing. A `codebook_hash`
+    column, if any, must agree. Raises ValueError naming column and row for null or repeated ids, codes out of range,
+    NaN and other types, and CodebookMismatchError for tokens of another codebook.
     """
-    if (folder / FOLDER).exists():
-        raise FileExistsError(f"{folder / FOLDER} exists; build the new index in an empty folder, then rename it")
-    rows = _checked(table.to_arrow() if isinstance(table, pl.DataFrame) else table, codebook_hash, codes_per_modality)
+    path = _path(folder, name)
+    if path.exists():
+        raise FileExistsError(f"{path} exists; build the new index in an empty folder, then rename it")
+    given = table.to_arrow() if isinstance(table, pl.DataFrame) else table
+    rows = _checked(given, codebook_hash, codes_per_modality, _asset(path))
     written = WrittenIndex(rows.num_rows, _content_hash(rows.schema, rows.to_batches(max_chunksize=BATCH_ROWS)))
     metadata = {
         "codebook_hash": codebook_hash,
@@ -75,23 +80,24 @@ def write_index(
         "rows": str(written.rows),
         "sha256": written.sha256,
     }
-    _create(folder, rows.replace_schema_metadata(metadata), codes_per_modality)
+    _create(path, rows.replace_schema_metadata(metadata), codes_per_modality)
     return written
 
 
-def open_index(folder: Path, *, codebook_hash: str) -> "TrackIndex":
-    """The index in `<folder>/token_index.lance`.
+def open_index(folder: Path, *, codebook_hash: str, name: str = NAME) -> "TrackIndex":
+    """The index in `<folder>/<name>.lance`.
 
     Raises FileNotFoundError if there is none, CodebookMismatchError if its tokens are of another codebook, and
     DamagedIndexError if it can't be opened.
     """
-    path = folder / FOLDER
+    path = _path(folder, name)
     if not path.exists():
-        raise FileNotFoundError(f"{path}: no token index; materialize {ASSET}")
+        raise FileNotFoundError(f"{path}: no token index; materialize {_asset(path)}")
     index = _opened(path)
     if index.codebook_hash != codebook_hash:
+        found, asset = index.codebook_hash, _asset(path)
         raise CodebookMismatchError(
-            f"{path}: tokens of codebook {index.codebook_hash}, wanted {codebook_hash}; materialize {ASSET} again"
+            f"{path}: tokens of codebook {found}, wanted {codebook_hash}; materialize {asset} again"
         )
     return index
 
@@ -123,13 +129,13 @@ class TrackIndex:
 
     def verify(self) -> None:
         """Read every file and every fragment; raises DamagedIndexError unless all is as it was written."""
-        changed = _changed_files(self.path)
+        changed, asset = _changed_files(self.path), _asset(self.path)
         if changed:
-            raise DamagedIndexError(f"{self.path}: {changed} changed since written; materialize {ASSET} again")
+            raise DamagedIndexError(f"{self.path}: {changed} changed since written; materialize {asset} again")
         batches = self.table.search().to_batches(batch_size=BATCH_ROWS)
         read = WrittenIndex(self.table.count_rows(), _content_hash(self.table.schema, batches))
         if read != self.written:
-            raise DamagedIndexError(f"{self.path}: {read}, but {self.written} was written; materialize {ASSET} again")
+            raise DamagedIndexError(f"{self.path}: {read}, but {self.written} was written; materialize {asset} again")
 
     def _rows_where(self, condition: str) -> pl.DataFrame:
         frame = pl.from_arrow(self.table.search().where(condition).to_arrow())
@@ -137,16 +143,27 @@ class TrackIndex:
         return frame
 
 
+def _path(folder: Path, name: str) -> Path:
+    return folder / f"{name}.lance"
+
+
+def _asset(path: Path) -> str:
+    """The asset that makes the index, for messages."""
+    return f"index/{path.stem}"
+
+
 def _opened(path: Path) -> TrackIndex:
     import lancedb
 
     try:
-        table = lancedb.connect(path.parent).open_table(TABLE)
+        table = lancedb.connect(path.parent).open_table(path.stem)
         stored = {name.decode(): value.decode() for name, value in table.schema.metadata.items()}
         written = WrittenIndex(int(stored["rows"]), stored["sha256"])
         return TrackIndex(path, table, stored["codebook_hash"], json.loads(stored["codes_per_modality"]), written)
     except Exception as error:  # damage comes in many types, a panic of lancedb's Rust code among them
-        raise DamagedIndexError(f"{path}: can't be opened as a token index; materialize {ASSET} again") from error
+        raise DamagedIndexError(
+            f"{path}: can't be opened as a token index; materialize {_asset(path)} again"
+        ) from error
 
 
 def _changed_files(path: Path) -> list[str]:
@@ -173,21 +190,24 @@ def _parts(track_ids: Sequence[str]) -> Iterator[Sequence[str]]:
     return (track_ids[start : start + IDS_PER_QUERY] for start in range(0, len(track_ids), IDS_PER_QUERY))
 
 
-def _checked(table: pa.Table, codebook_hash: str, codes_per_modality: Mapping[str, int]) -> pa.Table:
+def _checked(table: pa.Table, codebook_hash: str, codes_per_modality: Mapping[str, int], asset: str) -> pa.Table:
     """The columns to store, in declared order and track_id order."""
     if missing := {KEY, *codes_per_modality} - set(table.column_names):
-        raise ValueError(f"{ASSET}: columns {sorted(missing)} are missing; has {table.column_names}")
+        raise ValueError(f"{asset}: columns {sorted(missing)} are missing; has {table.column_names}")
     if "codebook_hash" in table.column_names:
         if strangers := set(table["codebook_hash"].unique().to_pylist()) - {codebook_hash}:
             found = sorted(map(str, strangers))
-            raise CodebookMismatchError(f"{ASSET}: rows of codebook {found}, wanted {codebook_hash}; rerun the tokens")
+            raise CodebookMismatchError(f"{asset}: rows of codebook {found}, wanted {codebook_hash}; rerun the tokens")
         table = table.drop_columns("codebook_hash")
     ids = table[KEY].cast(pa.string())
     if ids.null_count or pc.count_distinct(ids).as_py() != len(ids):
-        raise ValueError(f"{ASSET}: {KEY} is null or repeated; {_first_bad_id(ids)}")
-    codes = {name: _checked_codes(name, table[name], size, ids) for name, size in codes_per_modality.items()}
+        raise ValueError(f"{asset}: {KEY} is null or repeated; {_first_bad_id(ids)}")
+    codes = {
+        name: _checked_codes(f"{asset}: column {name}", table[name], size, ids)
+        for name, size in codes_per_modality.items()
+    }
     others = sorted(set(table.column_names) - {KEY, *codes})
-    vectors = {name: _checked_vectors(name, table[name], ids) for name in others}
+    vectors = {name: _checked_vectors(f"{asset}: column {name}", table[name], ids) for name in others}
     return pa.table({KEY: ids, **codes, **vectors}).sort_by(KEY)
 
 
@@ -196,28 +216,26 @@ def _first_bad_id(ids: pa.ChunkedArray) -> str:
     return f"the first is {counts.sort(KEY).row(0, named=True)}"
 
 
-def _checked_codes(name: str, codes: pa.ChunkedArray, size: int, ids: pa.ChunkedArray) -> pa.ChunkedArray:
+def _checked_codes(place: str, codes: pa.ChunkedArray, size: int, ids: pa.ChunkedArray) -> pa.ChunkedArray:
     if not pa.types.is_integer(codes.type):
-        raise ValueError(f"{ASSET}: column {name} is {codes.type}, wanted integer codes")
+        raise ValueError(f"{place} is {codes.type}, wanted integer codes")
     is_good = pc.fill_null(pc.and_(pc.greater_equal(codes, 0), pc.less_equal(codes, size)), False)
     if not pc.all(is_good, min_count=0).as_py():
         row = pc.index(is_good, False).as_py()
-        raise ValueError(f"{ASSET}: column {name}, track {ids[row]}: code {codes[row]}; wanted 0..{size}")
+        raise ValueError(f"{place}, track {ids[row]}: code {codes[row]}; wanted 0..{size}")
     return codes.cast(pa.int32())
 
 
-def _checked_vectors(name: str, vectors: pa.ChunkedArray, ids: pa.ChunkedArray) -> pa.ChunkedArray:
+def _checked_vectors(place: str, vectors: pa.ChunkedArray, ids: pa.ChunkedArray) -> pa.ChunkedArray:
     if not pa.types.is_fixed_size_list(vectors.type) or not pa.types.is_floating(vectors.type.value_type):
-        raise ValueError(f"{ASSET}: column {name} is {vectors.type}; wanted fixed-size floats")
+        raise ValueError(f"{place} is {vectors.type}; wanted fixed-size floats")
     before = 0
     for chunk in vectors.chunks:
         values = chunk.flatten().to_numpy(zero_copy_only=False)  # without the rows that are null
         bad = np.flatnonzero(~np.isfinite(values))
         if len(bad):
             row = before + int(np.flatnonzero(chunk.is_valid())[bad[0] // vectors.type.list_size])
-            raise ValueError(
-                f"{ASSET}: column {name}, track {ids[row]}: NaN or infinity in its vector; missing is null"
-            )
+            raise ValueError(f"{place}, track {ids[row]}: NaN or infinity in its vector; missing is null")
         before += len(chunk)
     # Lance wants elements that may be null, whatever the producer declared.
     return vectors.cast(pa.list_(vectors.type.value_type, vectors.type.list_size))
@@ -243,13 +261,13 @@ def _bytes(column: pa.Array) -> bytes:
     return bytes(values.to_numpy(zero_copy_only=False).tobytes())
 
 
-def _create(folder: Path, rows: pa.Table, modalities: Iterable[str]) -> None:
+def _create(path: Path, rows: pa.Table, modalities: Iterable[str]) -> None:
     import lancedb
     from lancedb.index import Bitmap, BTree
 
     # "null" keeps the vectors that are null; NaN was refused before.
     batches = rows.to_reader(max_chunksize=BATCH_ROWS)
-    table = lancedb.connect(folder).create_table(TABLE, batches, on_bad_vectors="null")
+    table = lancedb.connect(path.parent).create_table(path.stem, batches, on_bad_vectors="null")
     table.create_index(KEY, config=BTree())
     for name in modalities:
         table.create_index(name, config=Bitmap())
@@ -257,4 +275,4 @@ def _create(folder: Path, rows: pa.Table, modalities: Iterable[str]) -> None:
         # Without older versions, a lost manifest is an error and not an older table. Nobody reads this folder yet.
         table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
     assert all(index.num_unindexed_rows == 0 for index in table.list_indices())
-    (folder / FOLDER / FILES).write_text(json.dumps(_hashes(folder / FOLDER), sort_keys=True, indent=1))
+    (path / FILES).write_text(json.dumps(_hashes(path), sort_keys=True, indent=1))

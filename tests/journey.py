@@ -15,6 +15,15 @@ SETTINGS = {
     "MUSIC_CATALOG__TEST_PLAYLISTS": "2",
     "MUSIC_EMBEDDINGS__ITEM2VEC_EPOCHS": "5",
     "MUSIC_TOKENS__KMEANS_K": "12",
+    "MUSIC_M3__SIZES": "[8,8,8]",
+    "MUSIC_M3__HIDDEN": "[32,16]",
+    "MUSIC_M3__LATENT_DIMENSIONS": "8",
+    "MUSIC_M3__KMEANS_K": "16",
+    "MUSIC_M3__VQVAE_K": "16",
+    "MUSIC_M3__EPOCHS": "2",
+    "MUSIC_MGPHOT__TRACKS": "20",
+    "MUSIC_MGPHOT__ASKED": "all",
+    "MUSIC_CONVERSATIONS__QUERY_TRACKS": "20",
     "MUSIC_SHARDS__CONTEXT_LENGTH": "512",
     "MUSIC_WORKERS__PREPARERS": "0",  # a process would take longer to start than to decode so little
 }

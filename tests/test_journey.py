@@ -12,13 +12,15 @@ import pytest
 
 from assets.catalog.tables import PLAYLIST_SPLITS, TRACKS
 from assets.conversations.tables import TURNS
-from assets.index.tables import TOKEN_INDEX
+from assets.index.tables import M3_INDEX, TOKEN_INDEX
 from assets.making import MAKINGS
 from assets.sources.tables import PLAYLIST_TRACKS, PLAYLISTS, PLAYS
-from assets.tokens.tables import CODEBOOKS, TALKPLAY_TOKENS
+from assets.tokens.tables import CODEBOOKS, M3_ENCODERS, M3_TOKENS, TALKPLAY_TOKENS
 from dagster_project import definitions
 from resources.lake import Lake
+from resources.m3_settings import M3_MODALITIES
 from resources.tables import refused_table
+from resources.track_index import CodebookMismatchError, open_index
 
 assert definitions  # fills MAKINGS
 
@@ -117,7 +119,6 @@ def test_the_index_finds_each_track_by_its_tokens(filled: Path) -> None:
     """Exact look-up gives the track itself, and a ranking of the whole catalog begins with its equals."""
     from assets.index.matching import matcher_of
     from assets.tokens.codebooks import codebook_hash
-    from resources.track_index import CodebookMismatchError, open_index
 
     lake = Lake(root=str(filled))
     present = codebook_hash(lake.read(CODEBOOKS, columns=["modality", "codebook_hash"]))
@@ -212,6 +213,35 @@ def test_other_counts_and_codes_recut_the_lake(journey: ModuleType, world: Path,
     assert new.read(TALKPLAY_TOKENS, "shard_000").select("playlist", "audio").max_horizontal().max() <= 6
     manifest = json.loads((lake / "shards/conversations/manifest.json").read_text())
     assert manifest["vocabulary"]["codes"] == [6] * 5
+
+
+def test_refitting_one_modality_reruns_what_depends_on_it_and_no_more(
+    journey: ModuleType, world: Path, filled: Path, tmp_path: Path
+) -> None:
+    """Other sizes of TC make its quantizers again, then tokens, index and evaluation; no older code is left."""
+    lake = tmp_path / "lake"
+    shutil.copytree(filled, lake)
+    output = journey.run(world, lake, MUSIC_M3__SIZES_OF='{"tc": [4, 4]}')
+    made = {
+        line.split()[0].rstrip(","): int(line.split(" made ")[0].split()[-3])
+        for line in output.splitlines()
+        if line.startswith("  ") and " made " in line
+    }
+    fits = {"tokens/m3_codebooks": 1, "tokens/vqvae_codebooks": 1, "tokens/m3_kmeans_codebooks": 1}
+    whole = {"tokens/m3_collisions": 1, "index/m3_index.lance": 1, "evaluation/cbr": 1}
+    assert made == {**fits, "tokens/m3_tokens": 2, "tokens/m3_baselines": 2, **whole}
+
+    old, new = Lake(root=str(filled)), Lake(root=str(lake))
+    for modality in M3_MODALITIES:
+        is_same = new.version(M3_ENCODERS, modality) == old.version(M3_ENCODERS, modality)
+        assert is_same == (modality != "tc")
+    others = pl.exclude("tc", "codebook_hash")
+    assert new.read(M3_TOKENS).select(others).equals(old.read(M3_TOKENS).select(others))
+    assert set(new.read(M3_TOKENS)["tc"].list.len()) == {2}
+    assert new.version(TALKPLAY_TOKENS) == old.version(TALKPLAY_TOKENS)
+    before = old.read(M3_TOKENS)["codebook_hash"].first()
+    with pytest.raises(CodebookMismatchError, match="materialize index/m3_index"):
+        open_index(new.file(M3_INDEX).parent, codebook_hash=before, name="m3_index")
 
 
 def test_no_published_data_gives_empty_tables(journey: ModuleType, tmp_path: Path) -> None:

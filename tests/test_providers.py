@@ -14,8 +14,9 @@ from assets.content.hearing import NEEDS
 from assets.content.listening import ear_needs, hear, open_ears
 from resources.audio_encoder import Samples
 from resources.captioner import Heard
+from resources.content_settings import Content
 from resources.model_settings import WorkersSection
-from resources.profile import Content, Embeddings, Profile, chosen_profile
+from resources.profile import Embeddings, Profile, chosen_profile
 from resources.providers import audio_encoder, captioner, text_encoder, transcriber
 from resources.refusals import Refusal
 from resources.sample.checkpoints.__main__ import write_all

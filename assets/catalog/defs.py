@@ -4,7 +4,7 @@ import dagster as dg
 import polars as pl
 
 import sql
-from assets.catalog.tables import DATASET_TABLE, LOG_TRACKS, PLAYLIST_SPLITS, SESSIONS, TRACKS
+from assets.catalog.tables import DATASET_TABLE, LOG_TRACKS, PLAYLIST_SPLITS, SESSION_SPLITS, SESSIONS, TRACKS
 from assets.making import asset_key
 from assets.partitions import LISTENER_BUCKETS, TRACK_SHARDS
 from assets.sources.tables import PLAYLIST_TRACKS, PLAYLISTS, PLAYS, RELEASE_FACTS, SLICE_TRACKS
@@ -99,6 +99,20 @@ def sessions(work: Work) -> None:
         known = known or known_tracks(logged, lengths)
         cut = cut_sessions(part.read(PLAYS), known, rules=rules)
         part.write({SESSIONS: cut}, notes={"sessions": cut["session_id"].n_unique()})
+
+
+@asset(SESSION_SPLITS, same=[SESSIONS], partitions=LISTENER_BUCKETS, kinds={"duckdb", "parquet"})
+def session_splits(work: Work) -> None:
+    """Each session on its side of the split: the last of each listener are held out for evaluation.
+
+    No later stage trains on a test session.
+    """
+    for part in work:
+        tables = {"catalog.sessions": part.read(SESSIONS, columns=["session_id", "listener_id", "played_at"])}
+        share = work.profile.catalog.test_session_share
+        splits = sql.select("catalog/session_splits", tables, test_session_share=share)
+        counts = dict(splits.group_by("split").len().sort("split").iter_rows())
+        part.write({SESSION_SPLITS: splits}, notes=counts)
 
 
 @asset(DATASET_TABLE, whole=[PLAYLISTS, PLAYLIST_TRACKS, PLAYLIST_SPLITS], kinds={"duckdb", "parquet"})

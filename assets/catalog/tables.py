@@ -32,6 +32,10 @@ class Tracks(dy.Schema):
     track_id = dy.String(primary_key=True, description="Spotify URI, or the key of a track only the log knows")
     title = dy.String(nullable=False, description="Track name")
     artist = dy.String(nullable=False, description="Artist name")
+    artist_uri = dy.String(
+        nullable=True,
+        description="The artist's Spotify URI; null for a track only the log knows or where the slice has none",
+    )
     album = dy.String(nullable=True, description="Album name")
     duration_ms = dy.Int32(nullable=True, description="Length; null where unknown")
     track_uri = dy.String(nullable=True, description="Spotify URI; null for a track only the log knows")
@@ -59,6 +63,13 @@ class Sessions(dy.Schema):
     )
 
 
+class SessionSplits(dy.Schema):
+    """One listening session: on which side of the split it is."""
+
+    session_id = dy.String(primary_key=True, description="listener_id/number of the session in the listener's log")
+    split = dy.String(nullable=False, regex="^(train|test)$", description="test: the last of each listener's sessions")
+
+
 class DatasetTable(dy.Schema):
     """One split of the playlists, counted as in TalkPlay's Table 1."""
 
@@ -75,5 +86,6 @@ PLAYLIST_SPLITS = Table("catalog", "playlist_splits", PlaylistSplits)
 LOG_TRACKS = Table("catalog", "log_tracks", LogTracks)
 TRACKS = Table("catalog", "tracks", Tracks)
 SESSIONS = Table("catalog", "sessions", Sessions)
+SESSION_SPLITS = Table("catalog", "session_splits", SessionSplits)
 DATASET_TABLE = Table("catalog", "dataset_table", DatasetTable)
 REFUSED = refused_table("catalog")

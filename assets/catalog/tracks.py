@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from assets.sources.identity import artist_form, buckets_of, title_form
+from assets.sources.identity import buckets_of
+from assets.sources.stated import with_track_facts
 
 
 def catalog_tracks(
@@ -16,11 +17,12 @@ def catalog_tracks(
     """
     played = _played(log_tracks)
     of_mpd = mpd_tracks.select(
-        "title", "artist", "album", "duration_ms", "track_uri", "train_appearances", track_id="track_uri"
+        "title", "artist", "artist_uri", "album", "duration_ms", "track_uri", "train_appearances", track_id="track_uri"
     )
     of_log = log_tracks.filter(pl.col("track_id") == pl.col("track_key")).select(
         "title",
         "artist",
+        pl.lit(None, pl.String).alias("artist_uri"),
         pl.lit(None, pl.String).alias("album"),
         pl.lit(None, pl.Int32).alias("duration_ms"),
         pl.lit(None, pl.String).alias("track_uri"),
@@ -29,7 +31,7 @@ def catalog_tracks(
     )
     tracks = pl.concat([of_mpd.cast({"train_appearances": pl.Int32}), of_log])
     tracks = tracks.join(played, on="track_id", how="left").with_columns(pl.col("plays").fill_null(0))
-    tracks = _with_years(tracks, release_facts)
+    tracks = with_track_facts(tracks, release_facts.drop_nulls("release_year"), "release_year")
     place = buckets_of(tracks["track_id"], len(shards))
     return tracks.with_columns(
         shard=pl.Series(shards, dtype=pl.String).gather(place),
@@ -45,24 +47,3 @@ def _played(log_tracks: pl.DataFrame) -> pl.DataFrame:
     return ordered.group_by("track_id", maintain_order=True).agg(
         pl.col("plays").sum(), track_mbid=mbid.filter(is_mbid).first()
     )
-
-
-def _with_years(tracks: pl.DataFrame, release_facts: pl.DataFrame) -> pl.DataFrame:
-    """Adds release_year: stated for the URI, else for the normalised artist and title."""
-    dated = release_facts.drop_nulls("release_year").sort("artist", "title")
-    by_uri = dated.drop_nulls("track_uri").unique("track_uri", keep="first", maintain_order=True)
-    by_name = _with_names(dated).unique("name", keep="first", maintain_order=True)
-    return (
-        _with_names(tracks)
-        .join(by_uri.select("track_uri", year_by_uri="release_year"), on="track_uri", how="left")
-        .join(by_name.select("name", year_by_name="release_year"), on="name", how="left")
-        .with_columns(release_year=pl.coalesce("year_by_uri", "year_by_name"))
-        .drop("name", "year_by_uri", "year_by_name")
-    )
-
-
-def _with_names(frame: pl.DataFrame) -> pl.DataFrame:
-    names = [
-        f"{artist_form(artist)}\n{title_form(title)}" for artist, title in frame.select("artist", "title").iter_rows()
-    ]
-    return frame.with_columns(name=pl.Series(names, dtype=pl.String))

@@ -14,7 +14,7 @@ import zlib
 
 import polars as pl
 
-from resources.profile import Lyrics
+from resources.content_settings import Lyrics
 from resources.transcriber import plain_lyrics
 
 SCHEMA = {

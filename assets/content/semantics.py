@@ -10,7 +10,7 @@ from typing import NamedTuple
 import polars as pl
 
 from assets.content.tables import CAPTIONS
-from assets.sources.identity import normalised
+from assets.sources.stated import with_track_facts
 from resources.captioner import Heard
 from resources.refusals import Refusal, refused_frame
 
@@ -44,19 +44,13 @@ def semantic_tags(
     track of it. Tags are strongest first, at most 10; words about the listener ('seen live') are left out.
     """
     tagged = track_facts.with_columns(pl.col("tags").list.eval(_kept(pl.element())).list.head(MOST_TAGS))
-    tagged = tagged.filter(pl.col("tags").list.len() > 0).sort("artist", "title")
-    by_uri = tagged.drop_nulls("track_uri").unique("track_uri", keep="first", maintain_order=True)
-    by_name = _with_name_key(tagged).unique("name_key", keep="first", maintain_order=True)
     return (
-        _with_name_key(tracks)
-        .join(by_uri.select("track_uri", by_uri="tags"), on="track_uri", how="left")
-        .join(by_name.select("name_key", by_name="tags"), on="name_key", how="left")
+        with_track_facts(tracks, tagged.filter(pl.col("tags").list.len() > 0), "tags")
         .join(_names_as_tags(names_by_track, least_playlists), on="track_id", how="left")
-        .with_columns(facts=pl.coalesce("by_uri", "by_name"))
         .select(
             "track_id",
-            tags=pl.coalesce("facts", "by_playlists"),
-            origin=pl.when(pl.col("facts").is_not_null())
+            tags=pl.coalesce("tags", "by_playlists"),
+            origin=pl.when(pl.col("tags").is_not_null())
             .then(pl.lit("facts"))
             .when(pl.col("by_playlists").is_not_null())
             .then(pl.lit("playlist_names")),
@@ -95,13 +89,6 @@ def known(described: pl.DataFrame) -> list[Heard]:
 def _kept(tags: pl.Expr) -> pl.Expr:
     """The tags that speak of the track."""
     return tags.filter(~tags.str.contains(ABOUT_THE_LISTENER))
-
-
-def _with_name_key(frame: pl.DataFrame) -> pl.DataFrame:
-    keys = [
-        f"{normalised(artist)}\n{normalised(title)}" for artist, title in frame.select("artist", "title").iter_rows()
-    ]
-    return frame.with_columns(pl.Series("name_key", keys, dtype=pl.String))
 
 
 def _names_as_tags(names_by_track: pl.DataFrame, least_playlists: int) -> pl.DataFrame:

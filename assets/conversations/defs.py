@@ -15,7 +15,8 @@ from assets.conversations.tables import HUMAN_TURNS, QUERIES, RELEVANCE, STATIST
 from assets.partitions import MPD_SLICES, TRACK_SHARDS
 from assets.sources.tables import PLAYLIST_TRACKS, PLAYLISTS
 from assets.work import Part, Work, asset
-from resources.profile import LanguageModelName, Profile
+from resources.desk_settings import LanguageModelName
+from resources.profile import Profile
 
 if TYPE_CHECKING:
     from assets.conversations.dialogues import Asked

@@ -9,7 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 from gensim.models import Word2Vec
+
+from resources.profile import Embeddings
 
 
 class TrackVectors(NamedTuple):
@@ -17,6 +20,23 @@ class TrackVectors(NamedTuple):
 
     track_ids: list[str]
     vectors_ND: npt.NDArray[np.float32]
+
+
+def item2vec_rows(lists: Sequence[Sequence[str]], settings: Embeddings) -> pl.DataFrame:
+    """Rows of an embeddings table: the vectors of the tracks of some lists, trained with the profile's numbers."""
+    fitted = fit_item2vec(
+        lists,
+        dimensions=settings.item2vec_dimensions,
+        epochs=settings.item2vec_epochs,
+        window=settings.item2vec_window,
+        negatives=settings.item2vec_negatives,
+        min_appearances=settings.item2vec_min_appearances,
+        workers=settings.item2vec_workers,
+        seed=settings.item2vec_seed,
+    )
+    name = f"item2vec {settings.item2vec_dimensions}d window {settings.item2vec_window}"
+    track_ids = pl.Series("track_id", fitted.track_ids, dtype=pl.String)
+    return pl.DataFrame([track_ids, pl.Series("vector", fitted.vectors_ND)]).with_columns(encoder=pl.lit(name))
 
 
 def fit_item2vec(

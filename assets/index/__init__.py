@@ -1,6 +1,6 @@
 """From tokens to look-ups.
 
-The tokens of every track come in. A LanceDB table of tokens and vectors goes out, bound to the codebooks' hash, and
-from it a matcher in memory: exact matches of five tokens, and weighted partial ones that rank the whole catalog
-(TalkPlay 4.4).
+The tokens of every track come in. LanceDB tables go out, TalkPlay's and 3MToken's, each bound to its codebooks' hash,
+and from each a matcher in memory: exact matches of all tokens, and weighted partial ones that rank the whole catalog,
+by modality (TalkPlay 4.4) or by level too (3MToken 2.4).
 """

@@ -10,17 +10,18 @@ import numpy as np
 import polars as pl
 
 from assets.embeddings.tables import MODALITIES, VECTORS
-from assets.index.tables import TOKEN_INDEX
+from assets.index.tables import M3_INDEX, TOKEN_INDEX
 from assets.making import asset_key
-from assets.tokens.tables import CODEBOOKS, TALKPLAY_TOKENS
+from assets.tokens.tables import CODEBOOKS, M3_CODEBOOKS, M3_COLLISIONS, M3_TOKENS, TALKPLAY_TOKENS
 from assets.work import Work, asset
 from resources.lake import Lake, Made
+from resources.m3_settings import M3_MODALITIES
 from resources.profile import Profile
 
 if TYPE_CHECKING:
     from resources.track_index import WrittenIndex
 
-INDEX_FOLDER = TOKEN_INDEX.name
+M3_NAME = Path(M3_INDEX.name).stem
 SAMPLE_TRACKS = 200  # of the check, spread over the index
 
 
@@ -48,7 +49,7 @@ def token_index(work: Work) -> None:
         codes = dict.fromkeys(MODALITIES, work.profile.tokens.kmeans_k)
 
         write = partial(write_index, table=rows, codebook_hash=present, codes_per_modality=codes)
-        part.write_folder(TOKEN_INDEX, partial(_fill, write), notes={"codebook hash": present})
+        part.write_folder(TOKEN_INDEX, partial(_fill, write, TOKEN_INDEX.name), notes={"codebook hash": present})
 
 
 @dg.asset_check(asset=asset_key(TOKEN_INDEX), blocking=True, description="The index finds tracks by their own tokens.")
@@ -72,10 +73,65 @@ def tracks_find_themselves(lake: Lake, profile: Profile) -> dg.AssetCheckResult:
     )
 
 
-def _fill(write: "Callable[[Path], WrittenIndex]", folder: Path) -> Made:
+@asset(
+    M3_INDEX,
+    whole=[M3_TOKENS, M3_CODEBOOKS, M3_COLLISIONS],
+    sections=["m3", "m3_tokens"],
+    kinds={"lancedb"},
+    pool="lancedb",
+)
+def m3_index(work: Work) -> None:
+    """3MToken's codes of every track in LanceDB, a column each, to look tracks up by hierarchical or counted matches.
+
+    The index refuses tokens of another version of the codebooks.
+    """
+    from assets.index.m3_columns import m3_columns
+    from assets.tokens.codebooks import codebook_hash
+    from resources.track_index import write_index
+
+    sizes = {modality: work.profile.m3.level_sizes(modality) for modality in M3_MODALITIES}
+    disambiguators = work.profile.m3_tokens.disambiguators
+    for part in work:
+        present = codebook_hash(part.read(M3_CODEBOOKS, columns=["modality", "codebook_hash"]))
+        tokens, collisions = part.read(M3_TOKENS), part.read(M3_COLLISIONS)
+        rows, codes = m3_columns(tokens, collisions, sizes=sizes, disambiguators=disambiguators)
+        write = partial(write_index, table=rows, codebook_hash=present, codes_per_modality=codes, name=M3_NAME)
+        part.write_folder(M3_INDEX, partial(_fill, write, M3_INDEX.name), notes={"codebook hash": present})
+
+
+@dg.asset_check(
+    asset=asset_key(M3_INDEX), blocking=True, description="The index finds tracks by their own codes, first of all."
+)
+def m3_tracks_find_themselves(lake: Lake) -> dg.AssetCheckResult:
+    """Whether sampled tracks come back for their own codes, exactly, and what ranks first has all codes they have."""
+    from assets.index.level_matching import level_matcher_of
+    from assets.tokens.codebooks import codebook_hash
+    from resources.track_index import open_index
+
+    present = codebook_hash(lake.read(M3_CODEBOOKS, columns=["modality", "codebook_hash"]))
+    index = open_index(lake.file(M3_INDEX).parent, codebook_hash=present, name=M3_NAME)
+    index.verify()
+    matcher = level_matcher_of(index)
+    codes_CN, numbers = matcher.postings.codes, matcher.numbers
+    tracks = codes_CN.shape[1]
+    rows = np.unique(np.linspace(0, tracks - 1, min(SAMPLE_TRACKS, tracks)).astype(int))
+    own_BC = codes_CN[:, rows].T
+    first_BC = codes_CN[:, matcher.rank_many(own_BC, top=1).rows.ravel()].T
+    is_first = ((first_BC == own_BC) | (own_BC == matcher.postings.sizes)).all(axis=1)
+    found = sum(
+        row in matcher.exact(codes, number=None if numbers is None else int(numbers[row]))
+        for row, codes in zip(rows, own_BC, strict=True)
+    )
+    return dg.AssetCheckResult(
+        passed=bool(found == is_first.sum() == len(rows)),
+        metadata={"sampled tracks": len(rows), "found": found, "first": int(is_first.sum())},
+    )
+
+
+def _fill(write: "Callable[[Path], WrittenIndex]", name: str, folder: Path) -> Made:
     """Fills the folder with the LanceDB table itself: the lake's folder is the table, its parent the database."""
     written = write(folder)
-    nested = folder / INDEX_FOLDER
+    nested = folder / name
     for path in nested.iterdir():
         path.rename(folder / path.name)
     nested.rmdir()

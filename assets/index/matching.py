@@ -23,9 +23,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
+from assets.index.ids import ascending_ids
 from assets.index.postings import CODE_BITS, MOST_MODALITIES, IntArray, Postings, pack, post, rank_queries
 from resources.track_index import TrackIndex
 
@@ -65,7 +64,7 @@ class Matcher:
         """
         sizes = tuple(int(size) for size in codes_per_modality)
         _check_settings(sizes, weights)
-        ids, codes_NM = _checked_ids(track_ids), _checked_codes(codes_NM, sizes)
+        ids, codes_NM = ascending_ids(track_ids), _checked_codes(codes_NM, sizes)
         if len(codes_NM) != len(ids):
             raise ValueError(f"{len(ids)} track ids but {len(codes_NM)} rows of codes; wanted one row for each id")
         return cls(ids, sizes, post(codes_NM, sizes=sizes, weights=weights))
@@ -134,16 +133,6 @@ def _check_settings(sizes: tuple[int, ...], weights: Sequence[int]) -> None:
         raise ValueError(f"weights are {tuple(weights)}; wanted positive integers")
     if min(sizes) < 1 or max(sizes) >= 1 << CODE_BITS:
         raise ValueError(f"codes per modality are {sizes}; wanted 1 to {(1 << CODE_BITS) - 1}")
-
-
-def _checked_ids(track_ids: Any) -> Any:
-    ids = track_ids if isinstance(track_ids, pa.Array | pa.ChunkedArray) else pa.array(track_ids, type=pa.string())
-    ids = ids.combine_chunks() if isinstance(ids, pa.ChunkedArray) else ids
-    is_ascending = pc.fill_null(pc.less(ids[:-1], ids[1:]), False)
-    if ids.null_count or not pc.all(is_ascending, min_count=0).as_py():
-        row = pc.index(is_ascending, False).as_py() + 1
-        raise ValueError(f"row {row}: track id {ids[row]} is null, repeated or out of order; sort by track_id first")
-    return ids
 
 
 def _checked_codes(codes_BM: npt.ArrayLike, sizes: tuple[int, ...]) -> IntArray:

@@ -5,15 +5,11 @@ In: one code a track, missing ones left out by the caller. Out: numbers for chec
 
 # N tracks, K codes
 
-import io
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
-SIZE_INCHES = (5.0, 2.6)
-DOTS_PER_INCH = 100
+from assets.tokens.pictures import new_axes, png_of
 
 
 class CodebookUse(NamedTuple):
@@ -49,9 +45,7 @@ def codebook_use(codes_N: np.ndarray, *, k: int) -> CodebookUse:
 def plot_use(use: CodebookUse, *, title: str) -> bytes:
     """PNG of the tracks of each code, from the most to the least used, beside an even share."""
     k, tracks = len(use.counts_K), int(use.counts_K.sum())
-    figure = Figure(figsize=SIZE_INCHES, dpi=DOTS_PER_INCH, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
+    axes = new_axes()
 
     axes.fill_between(np.arange(k), np.sort(use.counts_K)[::-1], step="post", color="#4c72b0", linewidth=0)
     axes.axhline(tracks / k, color="#c44e52", linewidth=1, label=f"even share: {tracks / k:.4g}")
@@ -61,7 +55,4 @@ def plot_use(use: CodebookUse, *, title: str) -> bytes:
     axes.set_ylabel("tracks")
     axes.set_title(f"{title}: {use.share_used:.0%} of {k} codes used, perplexity {use.perplexity:.4g}", fontsize=9)
     axes.legend(frameon=False, fontsize=8)
-
-    png = io.BytesIO()
-    canvas.print_png(png, metadata={"Software": None})  # no version: the same counts give the same bytes
-    return png.getvalue()
+    return png_of(axes)

@@ -1,6 +1,6 @@
 """TalkPlay's K-means tokenizer over tables (section 4.1): vectors of one modality -> codebook -> codes of tracks."""
 
-import base64
+import hashlib
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -10,11 +10,13 @@ import polars as pl
 from assets.embeddings.tables import MODALITIES
 from assets.tokens.codebook_use import CodebookUse, codebook_use, plot_use
 from assets.tokens.kmeans import assign, fit_kmeans
+from assets.tokens.pictures import markdown_of
 from assets.tokens.tables import CODEBOOKS
 from resources.hashing import digest_of
 from resources.profile import Tokens
 
 SCHEME = "kmeans"
+ADVICE = "lower tokens.kmeans_k or set tokens.is_k_capped"
 
 
 class Codebook(NamedTuple):
@@ -24,17 +26,17 @@ class Codebook(NamedTuple):
     notes: dict[str, int | float]
 
 
-def fit_codebook(vectors: pl.DataFrame, *, modality: str, settings: Tokens) -> Codebook:
+def fit_codebook(vectors: pl.DataFrame, *, modality: str, settings: Tokens, advice: str = ADVICE) -> Codebook:
     """K-means over the non-null vectors, in order of track id so that the order of rows changes nothing.
 
-    `is_k_capped` lowers K to the number of distinct vectors; without it too few of them raise ValueError.
+    `is_k_capped` lowers K to the number of distinct vectors; without it too few of them raise ValueError, with advice.
     """
     present = vectors.filter(pl.col("vector").is_not_null()).sort("track_id")
     if present.is_empty():
         empty = CODEBOOKS.empty()
         return Codebook(empty, {"vectors": 0, "codes": 0})
     vectors_ND = present["vector"].to_numpy()
-    distinct = len(np.unique(vectors_ND, axis=0))
+    distinct = count_distinct(vectors_ND)
     k = min(settings.kmeans_k, distinct) if settings.is_k_capped else settings.kmeans_k
     try:
         fitted = fit_kmeans(
@@ -45,7 +47,7 @@ def fit_codebook(vectors: pl.DataFrame, *, modality: str, settings: Tokens) -> C
             tolerance=settings.kmeans_tolerance,
         )
     except ValueError as error:
-        raise ValueError(f"modality {modality}: {error}; lower tokens.kmeans_k or set tokens.is_k_capped") from error
+        raise ValueError(f"modality {modality}: {error}; {advice}") from error
     centroids_KD = fitted.centroids_KD
     content = digest_of([SCHEME, modality, list(centroids_KD.shape), centroids_KD.tobytes().hex()])
     frame = pl.DataFrame({"code": np.arange(k, dtype=np.int32), "vector": centroids_KD}).with_columns(
@@ -60,6 +62,12 @@ def fit_codebook(vectors: pl.DataFrame, *, modality: str, settings: Tokens) -> C
     return Codebook(frame, {**notes, **wanted, "distinct vectors": distinct, "revived codes": fitted.revived})
 
 
+def count_distinct(vectors_ND: np.ndarray) -> int:
+    """Number of distinct vectors, by 128-bit digests: sorting would copy them all."""
+    zero = vectors_ND.dtype.type(0)  # makes -0.0 the same as 0.0
+    return len({hashlib.blake2b(vector + zero, digest_size=16).digest() for vector in vectors_ND})
+
+
 def use_of(codebook: pl.DataFrame) -> CodebookUse:
     """Use of one modality's codes, from the counts in its rows of `tokens/codebooks`."""
     tracks_K = codebook.sort("code")["tracks"].to_numpy()
@@ -71,8 +79,7 @@ def use_notes(codebook: pl.DataFrame, *, modality: str) -> dict[str, str | float
     if codebook.is_empty():
         return {}
     use = use_of(codebook)
-    picture = base64.b64encode(plot_use(use, title=f"{modality}: tracks of each code")).decode()
-    plot = f"![tracks of each code](data:image/png;base64,{picture})"
+    plot = markdown_of(plot_use(use, title=f"{modality}: tracks of each code"), title="tracks of each code")
     return {"share of codes used": use.share_used, "perplexity": use.perplexity, "use": plot}
 
 
@@ -86,7 +93,7 @@ def code_tracks(vectors: Mapping[str, pl.DataFrame], codebooks: Mapping[str, pl.
     for modality in MODALITIES:
         centroids = codebooks[modality].sort("code")
         rows = tracks.join(vectors[modality], on="track_id", how="left", maintain_order="left")
-        codes[modality] = pl.Series(modality, _codes(rows["vector"], centroids["vector"], missing=k))
+        codes[modality] = pl.Series(modality, nearest_or_missing(rows["vector"], centroids["vector"], missing=k))
     hashes = pl.concat(codebook.select("modality", "codebook_hash") for codebook in codebooks.values())
     return tracks.with_columns(codebook_hash=pl.lit(codebook_hash(hashes)), **codes)
 
@@ -97,7 +104,8 @@ def codebook_hash(codebooks: pl.DataFrame) -> str:
     return digest_of([*hashes.iter_rows()])
 
 
-def _codes(vectors: pl.Series, centroids: pl.Series, *, missing: int) -> np.ndarray:
+def nearest_or_missing(vectors: pl.Series, centroids: pl.Series, *, missing: int) -> np.ndarray:
+    """The code of each vector's nearest centroid, int32 [N]; `missing` where the vector is null or no centroid is."""
     codes_N = np.full(len(vectors), missing, np.int32)
     is_present_N = vectors.is_not_null().to_numpy()
     if is_present_N.any() and len(centroids):

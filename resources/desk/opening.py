@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from resources.desk_settings import LanguageModelName
 from resources.language_model import LanguageModel
-from resources.profile import LanguageModelName, Profile
+from resources.profile import Profile
 
 
 @contextmanager

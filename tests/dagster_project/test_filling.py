@@ -87,6 +87,7 @@ def test_what_reads_a_failed_asset_is_not_run_and_says_so(small: World, publishe
     assert errors == {
         "catalog/tracks": "not run: sources/release_facts failed",
         "catalog/sessions": "not run: catalog/tracks failed",
+        "catalog/session_splits": "not run: catalog/sessions failed",
     }
     assert steps["catalog/tracks"].made == steps["catalog/sessions"].made == 0
     assert steps["sources/release_facts"].made == 0
@@ -95,7 +96,12 @@ def test_what_reads_a_failed_asset_is_not_run_and_says_so(small: World, publishe
 
     (published.root / "facts/releases.jsonl").rmdir()
     mended = filled(small, "sources", "catalog")
-    assert made(mended) == {"sources/release_facts": 1, "catalog/tracks": 8, "catalog/sessions": 4}
+    assert made(mended) == {
+        "sources/release_facts": 1,
+        "catalog/tracks": 8,
+        "catalog/sessions": 4,
+        "catalog/session_splits": 4,
+    }
     assert not any(step.error for step in mended.values())
 
 

@@ -6,6 +6,7 @@ from assets.sources.tables import ARTIST_FACTS, PLAYLISTS, PLAYS
 from dagster_project import definitions
 from dagster_project.filling import World
 from dagster_project.home import PROCESS_TAG, process_tag
+from dagster_project.stages import CORPUS, EVALUATION, INDEX, STAGES
 
 
 def run(world: World, job: str = "corpus", **config: object) -> dg.ExecuteInProcessResult:
@@ -59,6 +60,12 @@ def test_the_corpus_ends_before_the_index(small: World) -> None:
     """A job fills only the stages that it covers, whatever it is asked for."""
     assert run(small, stages=["index"]).success
     assert small.instance.get_runs_count() == 1
+
+
+def test_milestones_hold_those_before_them() -> None:
+    """Corpus, index and evaluation are beginnings of the stages, each longer than the one before; the last is all."""
+    assert [CORPUS[-1], INDEX[-1], EVALUATION[-1]] == ["shards", "index", "evaluation"]
+    assert (STAGES[: len(CORPUS)], STAGES[: len(INDEX)], EVALUATION) == (CORPUS, INDEX, STAGES)
 
 
 def test_a_negative_bound_is_refused(small: World) -> None:

@@ -6,7 +6,7 @@ import dagster as dg
 
 from dagster_project.definitions import defs
 from dagster_project.schedules import MOST_PARTITIONS_A_NIGHT, nightly
-from dagster_project.stages import INDEX
+from dagster_project.stages import STAGES
 
 
 def requests(*day: int) -> list[dg.RunRequest]:
@@ -24,13 +24,13 @@ def test_a_night_asks_for_one_run_under_its_own_key() -> None:
 def test_a_nights_work_is_bounded() -> None:
     """The run fills every stage, but no more than so many partitions, and its configuration is valid."""
     run_config = requests(2026, 1, 31)[0].run_config
-    assert dg.validate_run_config(defs.resolve_job_def("index"), run_config)
-    config = run_config["ops"]["fill_index"]["config"]
+    assert dg.validate_run_config(defs.resolve_job_def("evaluate"), run_config)
+    config = run_config["ops"]["fill_evaluate"]["config"]
     assert config["most_partitions"] == MOST_PARTITIONS_A_NIGHT > 0
-    assert config["stages"] == list(INDEX)
+    assert config["stages"] == list(STAGES)
 
 
 def test_it_is_off_until_switched_on() -> None:
-    """It launches the job `index` at two in the morning, once someone has switched it on."""
+    """It launches the job `evaluate` at two in the morning, once someone has switched it on."""
     assert nightly.default_status is dg.DefaultScheduleStatus.STOPPED
-    assert (nightly.job_name, nightly.cron_schedule) == ("index", "0 2 * * *")
+    assert (nightly.job_name, nightly.cron_schedule) == ("evaluate", "0 2 * * *")

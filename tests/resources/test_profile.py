@@ -2,6 +2,7 @@
 
 import pytest
 
+from resources.m3_settings import M3
 from resources.profile import EMBEDDED, PAPER, Profile, Tokens, chosen_profile, settings_digest
 
 SECTIONS = [name for name in Profile.model_fields if name not in ("name", "models")]
@@ -144,12 +145,31 @@ def test_a_digest_changes_with_any_field_of_its_section(field: str) -> None:
     """Each field of a section alone changes the section's digest, and equal values have equal ones."""
     value = getattr(EMBEDDED.tokens, field)
     other = not value if isinstance(value, bool) else value / 2 if isinstance(value, float) else value + 1
-    assert settings_digest(Tokens(**{field: other})) != settings_digest(EMBEDDED.tokens)
-    assert settings_digest(Tokens(**{field: value})) == settings_digest(EMBEDDED.tokens)
+    assert settings_digest(Tokens(**{field: other}), "", []) != settings_digest(EMBEDDED.tokens, "", [])
+    assert settings_digest(Tokens(**{field: value}), "", []) == settings_digest(EMBEDDED.tokens, "", [])
 
 
 def test_a_digest_leaves_other_sections_alone() -> None:
     """An overridden field changes the digest of its own section only."""
     chosen = chosen_profile({"MUSIC_SHARDS__SEED": "8"})
-    digests = [{name: settings_digest(getattr(profile, name)) for name in SECTIONS} for profile in (EMBEDDED, chosen)]
+    digests = [
+        {name: settings_digest(getattr(profile, name), "", []) for name in SECTIONS} for profile in (EMBEDDED, chosen)
+    ]
     assert {name for name in SECTIONS if digests[0][name] != digests[1][name]} == {"shards"}
+
+
+def test_a_partitions_own_setting_is_nobody_elses():
+    """Sizes of tc change the digest of partition tc alone, and of assets that are not cut by modality."""
+    plain, own = M3(), M3(sizes_of={"tc": [4, 2]})
+    modalities = ["ac", "tc"]
+    assert settings_digest(plain, "ac", modalities) == settings_digest(own, "ac", modalities)
+    assert settings_digest(plain, "tc", modalities) != settings_digest(own, "tc", modalities)
+    assert settings_digest(plain, "shard_000", ["shard_000"]) != settings_digest(own, "shard_000", ["shard_000"])
+
+
+def test_an_environment_variable_may_hold_an_object():
+    """In JSON; what is none names the variable."""
+    chosen = chosen_profile({"MUSIC_M3__SIZES_OF": '{"tc": [4, 2]}'})
+    assert (chosen.m3.level_sizes("tc"), chosen.m3.level_sizes("ac")) == ((4, 2), (32, 128, 64))
+    with pytest.raises(ValueError, match="MUSIC_M3__SIZES_OF"):
+        chosen_profile({"MUSIC_M3__SIZES_OF": "{tc: 4}"})

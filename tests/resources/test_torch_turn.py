@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from resources.torch_turn import Turn, device_of
+from resources.torch_turn import Turn, cpu_threads, device_of
 
 
 @pytest.fixture(autouse=True)
@@ -137,3 +137,11 @@ def run(*works: Callable[[], None]) -> None:
     with ThreadPoolExecutor(len(works)) as pool:
         for one in [pool.submit(work) for work in works]:
             one.result()
+
+
+def test_training_has_its_own_number_of_threads() -> None:
+    """Whatever a model set before, training has so many threads, and afterwards they are as before."""
+    torch.set_num_threads(2)
+    with cpu_threads(1):
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == 2

@@ -193,6 +193,24 @@ def test_empty_index_is_an_index(tmp_path: Path) -> None:
     assert index.tracks(["a"]).is_empty()
 
 
+def test_indexes_of_other_names_are_apart(tmp_path: Path) -> None:
+    """Two indexes lie in one folder; of equal content they have one hash, and messages name each one's asset."""
+    table = tokens(["a"])
+    named = write_index(tmp_path, table, codebook_hash="other", codes_per_modality=SIZES, name="m3_index")
+    assert write(tmp_path, table) == named
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m3_index.lance", "token_index.lance"]
+    open_index(tmp_path, codebook_hash="other", name="m3_index").verify()
+    with pytest.raises(CodebookMismatchError, match="materialize index/m3_index again"):
+        open_index(tmp_path, codebook_hash="new", name="m3_index")
+
+
+def test_content_hash_is_that_of_earlier_versions(tmp_path: Path) -> None:
+    """The hash of a known table is what the first version of this module stored: data versions must not move."""
+    table = tokens(["a", "b", "c"], audio_vector=vectors([1.0, 2.0], None, [3.0, 4.0]))
+    table = table.with_columns(audio=pl.Series([3, 4, 0]))
+    assert write(tmp_path, table).sha256.startswith("156100f41f4fea15")
+
+
 def damaged(written: Path, folder: Path, pattern: str, change: Callable[[Path], object]) -> Path:
     """A copy of the index in which `change` was done to the first file of that pattern."""
     shutil.copytree(written, folder)

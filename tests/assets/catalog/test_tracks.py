@@ -14,6 +14,7 @@ MPD_SCHEMA = {
     "track_uri": pl.String,
     "title": pl.String,
     "artist": pl.String,
+    "artist_uri": pl.String,
     "album": pl.String,
     "duration_ms": pl.Int32,
     "train_appearances": pl.Int32,
@@ -22,7 +23,9 @@ MPD_SCHEMA = {
 
 def mpd(*tracks: tuple[str, str, str, int]) -> pl.DataFrame:
     """Rows of sql/catalog/mpd_tracks, given as uri, title, artist and appearances in training playlists."""
-    rows = [(uri, title, artist, "Album", 1000, appearances) for uri, title, artist, appearances in tracks]
+    rows = [
+        (uri, title, artist, f"by:{artist}", "Album", 1000, appearances) for uri, title, artist, appearances in tracks
+    ]
     return pl.DataFrame(rows, schema=MPD_SCHEMA, orient="row")
 
 
@@ -47,11 +50,12 @@ def catalog(mpd_tracks: pl.DataFrame, log_tracks: pl.DataFrame, facts: pl.DataFr
 
 
 def test_mpd_tracks_keep_what_their_slice_says() -> None:
-    """A track of the MPD is known by its uri, with the names, album and length of its slice."""
+    """A track of the MPD is known by its uri, with the names, artist's uri, album and length of its slice."""
     track = catalog(mpd(("spotify:track:1", "Title", "Artist", 4)), log())["spotify:track:1"]
-    assert {name: track[name] for name in ("title", "artist", "album", "duration_ms", "track_uri")} == {
+    assert {name: track[name] for name in ("title", "artist", "artist_uri", "album", "duration_ms", "track_uri")} == {
         "title": "Title",
         "artist": "Artist",
+        "artist_uri": "by:Artist",
         "album": "Album",
         "duration_ms": 1000,
         "track_uri": "spotify:track:1",
@@ -70,7 +74,8 @@ def test_tracks_that_only_the_log_knows_are_cold_and_have_no_uri() -> None:
     """A key that is linked to nothing is a track of its own, with the log's names and plays."""
     track = catalog(mpd(("u:1", "T", "A", 1)), log(("name:ab", "name:ab", 7)))["name:ab"]
     assert (track["artist"], track["title"], track["plays"]) == ("Artist of name:ab", "Title of name:ab", 7)
-    assert [track[name] for name in ("track_uri", "album", "duration_ms", "track_mbid")] == [None] * 4
+    unknown = ("track_uri", "artist_uri", "album", "duration_ms", "track_mbid")
+    assert [track[name] for name in unknown] == [None] * 5
     assert (track["is_warm"], track["train_appearances"]) == (False, 0)
 
 

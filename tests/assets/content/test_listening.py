@@ -11,8 +11,9 @@ from assets.content.listening import ear_needs, hear, open_ear, open_ears, prese
 from assets.content.tempo import Rhythm
 from resources.audio_encoder import SpectralEncoder
 from resources.checkpoints import CheckpointError
+from resources.content_settings import Content
 from resources.model_settings import WorkersSection
-from resources.profile import EMBEDDED, Content, chosen_profile
+from resources.profile import EMBEDDED, chosen_profile
 from resources.refusals import Refusal
 
 Encode = Callable[..., bytes]

@@ -9,7 +9,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from assets.content.lyrics import SCHEMA, lyrics
-from resources.profile import Lyrics
+from resources.content_settings import Lyrics
 from resources.transcriber import plain_lyrics
 
 TRANSCRIPTS = {

@@ -49,6 +49,7 @@ def content_frames() -> Content:
             "track_id": ids,
             "title": [title_of(place) for place in range(CATALOG)],
             "artist": [f"The {NOUNS[place // 8 % 14].title()} Ensemble {place // 8}" for place in range(CATALOG)],
+            "artist_uri": [None] * CATALOG,
             "album": [None if place % 5 == 0 else f"Album {place // 4}" for place in range(CATALOG)],
             "duration_ms": [200_000] * CATALOG,
             "track_uri": ids,

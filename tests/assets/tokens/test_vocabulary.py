@@ -6,9 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assets.embeddings.tables import MODALITIES
-from assets.tokens.vocabulary import Vocabulary
+from assets.tokens.vocabulary import Vocabulary, m3_vocabulary
+from resources.m3_settings import M3_MODALITIES
 
 SMALL = Vocabulary(("playlist", "audio"), (3, 2))
+SMALL_M3 = m3_vocabulary({"ac": (2, 3), "bm": (1, 2)}, index_base=1, disambiguators=0, has_missing=True)
 
 vocabularies = st.builds(
     lambda codes, index_base, has_missing: Vocabulary(MODALITIES[: len(codes)], tuple(codes), index_base, has_missing),
@@ -16,6 +18,23 @@ vocabularies = st.builds(
     st.integers(0, 2),
     st.booleans(),
 )
+m3_vocabularies = st.builds(
+    lambda sizes, index_base, disambiguators, has_missing: m3_vocabulary(
+        dict(zip(M3_MODALITIES, sizes, strict=False)),
+        index_base=index_base,
+        disambiguators=disambiguators,
+        has_missing=has_missing,
+    ),
+    st.lists(st.lists(st.integers(1, 20), min_size=1, max_size=4), min_size=1, max_size=9),
+    st.integers(0, 1),
+    st.integers(0, 3),
+    st.booleans(),
+)
+
+
+def paper_m3(sizes: tuple[int, ...] = (32, 64, 128), *, has_missing: bool = False) -> Vocabulary:
+    """Nine modalities of 3MToken, counted from 1."""
+    return m3_vocabulary(dict.fromkeys(M3_MODALITIES, sizes), index_base=1, disambiguators=0, has_missing=has_missing)
 
 
 def test_paper_size() -> None:
@@ -54,7 +73,7 @@ def test_wrapped_ids() -> None:
     assert SMALL.wrapped_ids([[2, 1]], 100).tolist() == [[107, 102, 105, 108]]
 
 
-@given(vocabularies, st.integers(0, 200_000), st.data())
+@given(vocabularies | m3_vocabularies, st.integers(0, 200_000), st.data())
 @settings(max_examples=50, deadline=None)
 def test_arithmetic_is_the_token_list(vocabulary: Vocabulary, first_id: int, data: st.DataObject) -> None:
     """An id less the first id is the token's place in the list; codes come back from ids and strings."""
@@ -67,6 +86,7 @@ def test_arithmetic_is_the_token_list(vocabulary: Vocabulary, first_id: int, dat
         strings = [tokens[place - first_id] for place in ids_M]
         assert [vocabulary.parse(token) for token in strings] == list(zip(vocabulary.modalities, codes_M, strict=True))
         assert vocabulary.render(codes_M) == "".join([tokens[-2], *strings, tokens[-1]])
+        assert vocabulary.read(vocabulary.render(codes_M)) == tuple(codes_M)
     assert np.array_equal(vocabulary.codes_of(ids_NM, first_id), codes_NM)
 
 
@@ -119,3 +139,65 @@ def test_bad_settings(modalities: tuple[str, ...], codes: tuple[int, ...]) -> No
     """A vocabulary that could not be told apart is refused."""
     with pytest.raises(ValueError, match="wanted"):
         Vocabulary(modalities, codes)
+
+
+def test_paper_size_of_3mtoken() -> None:
+    """Nine modalities of 224 codes are the paper's 2,018 tokens, K-means has 4.57 times as many, a track has 29."""
+    paper = paper_m3()
+    assert paper.size == len(set(paper.tokens())) == 9 * (32 + 64 + 128) + 2 == 9 * 224 + 2 == 2018
+    kmeans = m3_vocabulary(dict.fromkeys(M3_MODALITIES, (1024,)), index_base=1, disambiguators=0, has_missing=False)
+    assert (kmeans.size - 2) / (paper.size - 2) == 9216 / 2016 == pytest.approx(4.57, abs=0.005)
+    assert paper.wrapped_ids(np.zeros((1, 27), np.int32), 0).shape == (1, 9 * 3 + 2) == (1, 29)
+
+
+def test_emission_order() -> None:
+    """A track's tokens go through the modalities, and in each through the levels, AC1 AC2 AC3 BM1 to TC3."""
+    paper = paper_m3()
+    assert paper.modalities[:4] + paper.modalities[-1:] == ("AC1", "AC2", "AC3", "BM1", "TC3")
+    written = paper.render([0] * 27)
+    assert written.startswith("<begin_3MToken><AC1-1><AC2-1><AC3-1><BM1-1>")
+    assert written.endswith("<TC2-1><TC3-1><end_3MToken>")
+
+
+def test_paper_example_needs_73_codes_at_level_2() -> None:
+    """The paper's `<AC2-73>`, counted from 1, is a token where level 2 has 73 codes, and not where it has 64."""
+    example = ("<AC1-21>", "<AC2-73>", "<AC3-63>")
+    assert [paper_m3((32, 73, 63)).parse(token) for token in example] == [("AC1", 20), ("AC2", 72), ("AC3", 62)]
+    for sizes in ((32, 72, 63), (32, 64, 128)):
+        with pytest.raises(ValueError, match=f"AC2 has no code 72; wanted 0 to {sizes[1] - 1}"):
+            paper_m3(sizes).parse("<AC2-73>")
+
+
+def test_missing_codes_of_3mtoken() -> None:
+    """A missing modality's code is one past the last at every level: 27 tokens more for nine modalities."""
+    vocabulary = paper_m3(has_missing=True)
+    assert vocabulary.size == 2018 + 27
+    assert [vocabulary.token(f"TC{level}", size) for level, size in ((1, 32), (2, 64), (3, 128))] == [
+        *("<TC1-33>", "<TC2-65>", "<TC3-129>")
+    ]
+
+
+def test_disambiguating_code() -> None:
+    """With disambiguators a track ends with one code more; none is reserved there, for every track has one."""
+    vocabulary = m3_vocabulary({"ac": (2,)}, index_base=0, disambiguators=3, has_missing=True)
+    codes = ["<AC1-0>", "<AC1-1>", "<AC1-2>", "<ID1-0>", "<ID1-1>", "<ID1-2>"]
+    assert vocabulary.tokens() == [*codes, "<begin_3MToken>", "<end_3MToken>"]
+    assert vocabulary.render([2, 1]) == "<begin_3MToken><AC1-2><ID1-1><end_3MToken>"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<AC1-1><AC2-1><BM1-1><BM2-1>",
+        "<begin_3MToken><AC1-1><AC2-1><BM1-1><end_3MToken>",
+        "<begin_3MToken><AC2-1><AC1-1><BM1-1><BM2-1><end_3MToken>",
+        "<begin_3MToken><AC1-1> <AC2-1><BM1-1><BM2-1><end_3MToken>",
+        "<begin_3MToken><AC1-1><AC2-5><BM1-1><BM2-1><end_3MToken>",
+        "<|AC1-1|>",
+    ],
+)
+def test_only_whole_tracks_are_read(text: str) -> None:
+    """Text with a token too few, out of order, unknown, or with anything beside the tokens is no track."""
+    assert SMALL_M3.read("<begin_3MToken><AC1-1><AC2-1><BM1-1><BM2-1><end_3MToken>") == (0, 0, 0, 0)
+    with pytest.raises(ValueError, match="wanted"):
+        SMALL_M3.read(text)

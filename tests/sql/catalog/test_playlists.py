@@ -134,6 +134,28 @@ def test_tracks_are_described_by_the_first_slice() -> None:
     ]
 
 
+def test_the_first_slice_that_states_an_artists_uri_counts() -> None:
+    """9000 comes before 10000; a slice without one is passed over; where none has one there is none."""
+    early, middle, late = "mpd.slice.0-999", "mpd.slice.9000-9999", "mpd.slice.10000-10999"
+    tables = with_splits(*(slice_of(name, (pid, "N", "abc", 0)) for pid, name in enumerate((early, middle, late))))
+    stated = pl.DataFrame(
+        {
+            "track_uri": ["t:a", "t:a", "t:b"],
+            "slice": [middle, late, late],
+            "stated": ["artist:middle", "artist:late", "artist:b"],
+        }
+    )
+    described = tables["sources.slice_tracks"].join(stated, on=["track_uri", "slice"], how="left")
+    described = described.with_columns(artist_uri="stated").drop("stated")
+    for rows in (described, described.reverse()):
+        tracks = sql.select("catalog/mpd_tracks", tables | {"sources.slice_tracks": rows})
+        assert tracks.select("track_uri", "title", "artist_uri").rows() == [
+            ("t:a", f"a of {early}", "artist:middle"),
+            ("t:b", f"b of {early}", "artist:b"),
+            ("t:c", f"c of {early}", None),
+        ]
+
+
 def test_only_counted_training_playlists_warm_a_track() -> None:
     """Appearances count positions, repeats too, of training playlists in the version that counts."""
     tables = with_splits(

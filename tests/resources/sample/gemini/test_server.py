@@ -259,7 +259,7 @@ def test_other_processes_start_it_by_its_module() -> None:
             with urllib.request.urlopen(f"{endpoint}/_counters", timeout=10) as reply:  # noqa: S310 - our own
                 lines = reply.read().decode().splitlines()
         finally:
-            process.terminate()
+            process.kill()
 
     assert len(lines) == 1
     assert json.loads(lines[0])["calls"] == 1
