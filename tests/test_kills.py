@@ -18,7 +18,7 @@ assert definitions  # fills MAKINGS
 def test_dying_at_many_tables_ends_in_the_same_content(
     journey: ModuleType, world: Path, filled: Path, tmp_path: Path
 ) -> None:
-    """A filling that is killed after the first commit of every third table or so, and started again, ends as an undisturbed one."""
+    """A filling that is killed at every third table or so, and started again, ends as an undisturbed one."""
     lake = tmp_path / "lake"
     done = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("kill_sweep.py")), str(tmp_path / "deaths.txt")],
