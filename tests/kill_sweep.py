@@ -1,8 +1,8 @@
 """Fills a lake in children that die at a commit of every third table, more or less; run as a program by test_kills.py.
 
 Each child goes on where the one before it died, and dies as if killed, without a word to Dagster, right after the first
-commit record of such a table that no child died at yet. The parent only forks: it imports what children need, and starts
-no threads. Prints how many children died.
+commit record of such a table that no child died at yet. The parent only forks: it imports what children need, and
+starts no threads. Prints how many children died.
 """
 
 import os
