@@ -8,7 +8,6 @@ a rate limit the desk's own burst goes at once and then the full limit. The desk
 (`resources.desk.pace`), and counts as lost here. Libraries are imported before, by both sides.
 """
 
-import heapq
 import json
 import os
 import resource
@@ -20,7 +19,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.request import urlopen
@@ -32,11 +30,11 @@ from assets.conversations.dialogues import Dialogue, conversation_requests
 from assets.conversations.synthesis import conversations
 from assets.sources.tables import PLAYLIST_TRACKS, PLAYLISTS
 from benchmarks.claims import Claim, median_s
+from benchmarks.desk_floors import latency_floor_s, rate_floor_s
 from resources.desk.calls import Prompt
 from resources.desk.estimate import estimate
 from resources.desk.ledger import Ledger
 from resources.desk.opening import call_name, desk_folder, open_language_model
-from resources.desk.pace import BURST_S, WINDOW_S
 from resources.desk.prices import PRICES
 from resources.desk.prompts import first_prompt
 from resources.gemini import KEY_NAME
@@ -44,8 +42,7 @@ from resources.gemini_schema import gemini_schema
 from resources.lake import Lake
 from resources.language_model import Tally
 from resources.profile import EMBEDDED, Profile
-from resources.sample.gemini.requests import Asked
-from resources.sample.gemini.server import DEFAULT_SEED, KEY
+from resources.sample.gemini.server import KEY
 from resources.sample.gemini.service import Latency
 from resources.sample.world import WorldSize, make_world
 
@@ -157,35 +154,6 @@ def library_alone(prompts: Sequence[Prompt], profile: Profile) -> Run:
             return Tally(requests=len(list(pool.map(one, prompts))), calls=len(prompts))
 
     return _timed(work, settings.endpoint)
-
-
-def latency_floor_s(prompts: Sequence[Prompt], latency: Latency, *, at_once: int) -> float:
-    """When the last reply would be there if each prompt went to the first free slot, in order and in no time."""
-    free_at_s = [0.0] * at_once
-    for prompt in prompts:
-        heapq.heapreplace(free_at_s, free_at_s[0] + latency_s(prompt, latency))
-    return max(free_at_s)
-
-
-def latency_s(prompt: Prompt, latency: Latency) -> float:
-    """What the server draws for the prompt's first call."""
-    return latency.drawn(DEFAULT_SEED, f"{identity(prompt)}/0")
-
-
-def identity(prompt: Prompt) -> str:
-    """What the server knows the prompt by."""
-    model, temperature = EMBEDDED.gemini.model, EMBEDDED.gemini.temperature
-    return Asked(model, prompt.instructions, prompt.messages, None, temperature, prompt.max_output_tokens).identity
-
-
-def rate_floor_s(prompts: Sequence[Prompt], calls: int, latency: Latency, *, per_minute: int) -> float:
-    """When the last reply would be there if the burst went at once and the rest at the limit, in order, in no time.
-
-    Calls beyond one a prompt (the faults') fall evenly among them.
-    """
-    burst = per_minute * BURST_S / (WINDOW_S + BURST_S)
-    sent_s = (max(number * calls / len(prompts) - burst, 0.0) / per_minute * WINDOW_S for number in count(1))
-    return max(sent + latency_s(prompt, latency) for sent, prompt in zip(sent_s, prompts, strict=False))
 
 
 def at_latency(

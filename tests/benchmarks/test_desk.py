@@ -13,13 +13,11 @@ from benchmarks.desk import (
     at_latency,
     at_rate_limit,
     estimated,
-    identity,
-    latency_floor_s,
     library_alone,
     profile_for,
-    rate_floor_s,
     through_desk,
 )
+from benchmarks.desk_floors import identity, latency_floor_s, rate_floor_s
 from resources.desk.calls import Prompt
 from resources.desk.prompts import first_prompt
 from resources.gemini import KEY_NAME
