@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 export DAGSTER_DISABLE_TELEMETRY := 1
 export PYTHONWARNINGS ?= ignore
+# Threads of torch that wait for each other sleep: spinning, two of them stand still as soon as a core is shared.
+export OMP_WAIT_POLICY ?= PASSIVE
 
 help: ## This list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 16

@@ -10,7 +10,8 @@ import dagster as dg
 from resources import m3_settings
 from resources.profile import chosen_profile
 
-_counts = chosen_profile(os.environ).partitions
+_profile = chosen_profile(os.environ)
+_counts = _profile.partitions
 
 MPD_SLICES = dg.DynamicPartitionsDefinition(name="mpd_slice")
 LISTENER_BUCKETS = dg.StaticPartitionsDefinition(
@@ -19,3 +20,4 @@ LISTENER_BUCKETS = dg.StaticPartitionsDefinition(
 TRACK_SHARDS = dg.StaticPartitionsDefinition([f"shard_{number:03d}" for number in range(_counts.track_shards)])
 MODALITIES = dg.StaticPartitionsDefinition(["playlist", "semantic", "metadata", "lyrics", "audio"])
 M3_MODALITIES = dg.StaticPartitionsDefinition(list(m3_settings.M3_MODALITIES))
+TALKPLAY_VARIANTS = dg.StaticPartitionsDefinition(_profile.variants.talkplay)

@@ -56,10 +56,10 @@ class Part:
         files = {table: [lake.file(table, key) for key in self.partitions(table)] for table in tables}
         return {f"{table.stage}.{table.name}": files[table] or table.empty() for table in tables}
 
-    def folder(self, table: Table) -> Path:
-        """The folder of a declared folder table."""
+    def folder(self, table: Table, partition: str = WHOLE) -> Path:
+        """The folder of a declared whole table, or of one of its partitions."""
         self.partitions(table)
-        return self._work.lake.file(table)
+        return self._work.lake.file(table, partition)
 
     def partitions(self, table: Table) -> list[str]:
         """The partitions of a declared whole table that there should be now, all committed.
@@ -116,7 +116,8 @@ class Part:
     ) -> None:
         """Commits the folder that `build` fills and the rows refused on the way; `notes` go to the UI."""
         origin = self._origin(refused, notes or {})
-        record = self._work.lake.write_folder(table, build, attempt=self._attempts[table], origin=origin)
+        attempt = self._attempts[table]
+        record = self._work.lake.write_folder(table, build, partition=self.key, attempt=attempt, origin=origin)
         self._work.report(table, record)
 
     def _origin(self, refused: pl.DataFrame | None, notes: Notes) -> Origin:
@@ -238,7 +239,7 @@ def asset(
     sections: Sequence[str] = (),
     asks: Asks | None = None,
 ) -> Callable[[Callable[[Work], None]], dg.AssetsDefinition]:
-    """An asset that makes `tables` with the numbers of its stage's profile section and of further `sections`.
+    """An asset that makes `tables` with the numbers of its stage's profile section, if any, and of further `sections`.
 
     Its docstring is what the UI shows. `same` tables are cut alike and read partition by partition, `whole` ones in
     full. `parts_per_run` caps the partitions of one backfill run; without it a backfill is a single run, so that a
@@ -248,7 +249,8 @@ def asset(
     counts = ("partitions",) if isinstance(partitions, dg.StaticPartitionsDefinition) else ()
 
     def decorate(make: Callable[[Work], None]) -> dg.AssetsDefinition:
-        all_sections = (tables[0].stage, *counts, *sections)
+        of_stage = (tables[0].stage,) if tables[0].stage in Profile.model_fields else ()
+        all_sections = (*of_stage, *counts, *sections)
         making = Making(tables, same, whole, partitions, all_sections, code_version(make), asks)
         MAKINGS.update({table.path: making for table in tables})
         docstring = "\n".join(line.strip() for line in (make.__doc__ or "").strip().splitlines())

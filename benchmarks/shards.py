@@ -11,13 +11,13 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow.parquet as pq
 
-from assets.embeddings.tables import MODALITIES
 from assets.shards.packing import pack
 from assets.shards.sequences import continuation_sequences, conversation_sequences
 from assets.shards.tokenizer import ExpandedTokenizer, expand_tokenizer, train_tokenizer
 from assets.shards.writing import open_rows, write_shards
 from assets.tokens.vocabulary import Vocabulary
 from benchmarks.claims import Claim, median_s
+from resources.talkplay_settings import MODALITIES
 
 CONTEXT_LENGTH = 1_024
 CODES = 1_024
@@ -109,15 +109,13 @@ def _row_claims(turns: pl.DataFrame, tokens: pl.DataFrame, tokenizer: ExpandedTo
         chosen: Any = split
         return conversation_sequences(turns, tokens, tokenizer=tokenizer, context_length=CONTEXT_LENGTH, split=chosen)
 
-    built, nothing = build("train"), build("test")
+    built = build("train")
     building = len(built.sequences.input_ids) / 1e6 / median_s(lambda: build("train"))
     encoding = _one_by_one_rate(turns, tokens, tokenizer)
     settings: dict[str, Any] = {"codebook_hash": "0", "context_length": CONTEXT_LENGTH, "seed": 0}
     with tempfile.TemporaryDirectory() as name:
         folder, cache = Path(name) / "shards", Path(name) / "cache"
-        manifest = write_shards(
-            folder, kind="conversations", train=built, test=nothing, tokenizer=tokenizer, **settings
-        )
+        manifest = write_shards(folder, kind="conversations", built={"train": built}, tokenizer=tokenizer, **settings)
         fill = 100 * manifest.splits["train"].fill
         rows = open_rows(folder, "train", cache=cache)
         draws = np.random.default_rng(5).integers(0, len(rows), (400, BATCH))

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from dagster_project.filling import World, fill, only_filling
 from dagster_project.home import PROCESS_TAG, process_tag
-from dagster_project.stages import CORPUS, EVALUATION, INDEX
+from dagster_project.stages import CORPUS, EVALUATION, INDEX, MODELS
 
 
 class Filling(dg.Config):
@@ -43,7 +43,10 @@ def _milestone(name: str, stages: tuple[str, ...], description: str) -> dg.JobDe
 
 corpus = _milestone("corpus", CORPUS, "From published data to training shards: fills what is missing or out of date.")
 index = _milestone("index", INDEX, "The corpus and the token index: fills what is missing or out of date.")
+models = _milestone(
+    "models", MODELS, "Corpus, index and the models trained on them: fills what is missing or out of date."
+)
 evaluate = _milestone(
     "evaluate", EVALUATION, "Corpus, index and what comes of them, judged: fills what is missing or out of date."
 )
-JOBS = [corpus, index, evaluate]
+JOBS = [corpus, index, models, evaluate]

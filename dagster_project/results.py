@@ -5,11 +5,12 @@ import sys
 from collections.abc import Sequence
 
 from assets.evaluation.cbr_table import cbr_text
-from assets.evaluation.tables import CBR
+from assets.evaluation.tables import CBR, TALKPLAY
+from assets.evaluation.talkplay_table import talkplay_text
 from dagster_project.settings import settings
 from resources.lake import Lake, LakeError
 
-TEXTS = {CBR: cbr_text}  # of every evaluation table
+TEXTS = {CBR: cbr_text, TALKPLAY: talkplay_text}  # of every evaluation table
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -1,5 +1,6 @@
 """The lake: the folder that owns every table, `<root>/<stage>/<table>/<partition>.parquet`.
 
+A table of folders lies at `<root>/<stage>/<table>/<partition>/`, or `<table>/` itself if it is one whole.
 A partition is absent, old or new, never mixed. Writing stages a temporary file, flushes it, and then replaces the
 partition's commit record, which names the staged file: that replacement is the commit. Moving the staged file to its
 own name ("settling") is done at once, and again by whoever reads first if the writer died in between. So a kill at
@@ -99,8 +100,8 @@ class Lake(dg.ConfigurableResource[None]):
             self._settle(table, partition)
             attempt = self._attempt(table, partition) + 1
             replace_bytes(self._commit_path(table, partition, "attempt"), str(attempt).encode())
-            folder = self.path(table, partition).parent
-            lefts = folder.glob(f"{STAGED}{_stem(table, partition)}-*")
+            pattern = self._staged_path(table, partition, "?" * len(uuid.uuid4().hex))
+            lefts = pattern.parent.glob(pattern.name)
             for left in [*lefts, *self._commits(table).glob(f"{STAGED}{partition}.*")]:
                 remove(left)
         return attempt
@@ -110,7 +111,7 @@ class Lake(dg.ConfigurableResource[None]):
     ) -> Record:
         """Commits the frame as the partition, whole. Raises TableError if it breaks the table's declaration."""
         frame = table.checked(frame)
-        staged = self._staged_path(table, partition)
+        staged = self._staged_path(table, partition, uuid.uuid4().hex)
         staged.parent.mkdir(parents=True, exist_ok=True)
         try:
             write_parquet(frame, staged, key=table.key)
@@ -122,10 +123,16 @@ class Lake(dg.ConfigurableResource[None]):
         return self._commit(table, record, attempt)
 
     def write_folder(
-        self, table: Table, build: Callable[[Path], Made], *, attempt: int, origin: Origin | None = None
+        self,
+        table: Table,
+        build: Callable[[Path], Made],
+        *,
+        partition: str = WHOLE,
+        attempt: int,
+        origin: Origin | None = None,
     ) -> Record:
-        """Commits the folder that `build` fills, whole."""
-        staged = self._staged_path(table, WHOLE)
+        """Commits the folder that `build` fills as the partition, whole."""
+        staged = self._staged_path(table, partition, uuid.uuid4().hex)
         staged.mkdir(parents=True)
         try:
             made = build(staged)
@@ -137,7 +144,8 @@ class Lake(dg.ConfigurableResource[None]):
         sha256 = made.sha256 or files_sha256
         origin = origin or Origin()
         origin = replace(origin, notes={**origin.notes, **made.notes})
-        record = Record(table.path, WHOLE, made.rows, size_of(staged), sha256, files_sha256, staged.name, origin)
+        size = size_of(staged)
+        record = Record(table.path, partition, made.rows, size, sha256, files_sha256, staged.name, origin)
         return self._commit(table, record, attempt)
 
     def outdate(self, table: Table, partition: str) -> None:
@@ -214,8 +222,10 @@ class Lake(dg.ConfigurableResource[None]):
             raise LakeError(f"{self.root}: the lake must be a folder; object stores are not supported")
         if not PARTITION.fullmatch(partition):
             raise LakeError(f"{partition!r} can't name a partition: wanted {PARTITION.pattern}")
-        stage = Path(self.root) / table.stage
-        return stage / table.name if table.form == "folder" else stage / table.name / f"{partition}.parquet"
+        path = Path(self.root) / table.stage / table.name
+        if table.form == "folder":
+            return path if partition == WHOLE else path / partition
+        return path / f"{partition}.parquet"
 
     def _keys(self, table: Table, partitions: str | Sequence[str] | None) -> Sequence[str]:
         if partitions is None:
@@ -260,13 +270,14 @@ class Lake(dg.ConfigurableResource[None]):
         self.path(table, partition)  # refuses names that would leave the folder
         return self._commits(table) / f"{partition}.{kind}"
 
-    def _staged_path(self, table: Table, partition: str) -> Path:
+    def _staged_path(self, table: Table, partition: str, name: str) -> Path:
         path = self.path(table, partition)
         suffix = "" if table.form == "folder" else ".parquet"
-        return path.with_name(f"{STAGED}{_stem(table, partition)}-{uuid.uuid4().hex}{suffix}")
+        return path.with_name(f"{STAGED}{path.stem}-{name}{suffix}")
 
     def _commits(self, table: Table) -> Path:
-        return self.path(table).parents[0 if table.form == "folder" else 1] / COMMITS / table.name
+        self.path(table)  # refuses object stores
+        return Path(self.root) / table.stage / COMMITS / table.name
 
     @contextmanager
     def _locked(self, table: Table) -> Iterator[None]:
@@ -275,7 +286,3 @@ class Lake(dg.ConfigurableResource[None]):
         with (commits / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
-
-
-def _stem(table: Table, partition: str) -> str:
-    return table.name if table.form == "folder" else partition

@@ -93,6 +93,10 @@ class Evaluation(dg.Config):
     """How recommenders are judged."""
 
     ks: list[int] = Field(default=[5, 10, 20, 50], min_length=1, description="Hit@k; 3MToken Table 1")
+    turn_ks: list[int] = Field(default=[1, 10, 100], min_length=1, description="Hit@k of turns; TalkPlay Table 2")
+    queries: int = Field(
+        default=300, ge=0, description="Most lone queries of warm tracks, and of cold ones (our choice)"
+    )
     playlists: int = Field(default=15_000, ge=1, description="Most test playlists of CBR; 3MToken 3.3: 15,000")
     seeds: int = Field(default=100, ge=1, description="Most seed tracks of a playlist (our choice)")
     pairs: int = Field(default=30_000, ge=1, description="Most pairs of test sessions of CBR; 3MToken 3.3: 30,000")

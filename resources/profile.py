@@ -17,6 +17,7 @@ from resources.content_settings import Content, Lyrics, Mgphot
 from resources.desk_settings import Answers, ChatModel, DeskSection, Gemini, LanguageModelName
 from resources.m3_settings import M3, Evaluation, M3Tokens
 from resources.model_settings import Clap, LPMusicCaps, MusicFM, NVEmbed, SentenceModel, Whisper, WorkersSection
+from resources.talkplay_settings import Recommending, Talkplay, Variants
 
 OVERRIDE_PREFIX = "MUSIC_"
 
@@ -41,7 +42,10 @@ class Catalog(dg.Config):
     """How the catalog, the split and the sessions are made."""
 
     test_playlists: int = Field(
-        default=30, ge=0, description="Playlists sampled from the last day; TalkPlay 3.3: 1,000"
+        default=60,
+        ge=0,
+        description="Playlists sampled from the last day; TalkPlay 3.3: 1,000. Of the sample world all of that day: "
+        "the others would make nearly every test track warm",
     )
     split_seed: int = Field(default=7, description="Seed of that sample (our choice)")
     link_min_score: float = Field(default=92.0, ge=0, le=100, description="Least likeness of two titles (our choice)")
@@ -128,11 +132,18 @@ class Shards(dg.Config):
 
     context_length: int = Field(default=1024, ge=16, description="Tokens a row; TalkPlay section 5: 1,024")
     tokenizer: str = Field(
-        default="", description="Folder of a tokenizer to expand; empty: train a small one on the corpus"
+        default="",
+        description="Folder, within `models`, of a tokenizer to expand; empty: train a small one on the corpus",
     )
     vocabulary_size: int = Field(default=4096, ge=300, description="Text tokens of the trained tokenizer (our choice)")
     index_base: int = Field(
         default=0, ge=0, le=1, description="Number of the first code in a token; undefined in the paper"
+    )
+    validation_share: float = Field(
+        default=0.04,
+        ge=0,
+        lt=1,
+        description="Share of the training playlists whose rows stop the training and are not learned (our choice)",
     )
     seed: int = Field(default=7, description="Seed of offsets and of the rows' order (our choice)")
 
@@ -169,6 +180,9 @@ class Profile(dg.ConfigurableResource[None]):
     conversations: Conversations = Conversations()
     shards: Shards = Shards()
     index: Index = Index()
+    variants: Variants = Variants()
+    talkplay: Talkplay = Talkplay()
+    recommending: Recommending = Recommending()
     evaluation: Evaluation = Evaluation()
     whisper: Whisper = Whisper()
     musicfm: MusicFM = MusicFM()
@@ -191,8 +205,9 @@ class Profile(dg.ConfigurableResource[None]):
             "nv_embed": self.nv_embed.folder,
             "sentence_model": self.sentence_model.folder,
             "chat": self.chat_model.folder,
+            "talkplay": self.talkplay.model,
         }
-        return [paths[provider]] if provider in paths else []
+        return [paths[provider]] if paths.get(provider) else []
 
 
 EMBEDDED = Profile()
@@ -231,7 +246,20 @@ PAPER = Profile(
     ),
     evaluation=Evaluation(seeds=1, session_pairs=1),
     conversations=Conversations(language_model="gemini", dialogues=5, query_tracks=50_000),
-    shards=Shards(vocabulary_size=32_768),
+    shards=Shards(tokenizer="Llama-3.2-1B-Instruct", validation_share=0.001),
+    variants=Variants(talkplay=["full", "without_self_similarity"]),
+    talkplay=Talkplay(
+        model="Llama-3.2-1B-Instruct",
+        learning_rate=1e-4,
+        schedule="constant",
+        warmup_steps=1000,
+        rows=48,
+        rows_at_once=6,
+        steps=2_300_000,
+        evaluate_every=25_000,
+        checkpoint_every=5_000,
+        devices=8,
+    ),
 )
 PROFILES = {"embedded": EMBEDDED, "paper": PAPER}
 

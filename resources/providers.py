@@ -63,3 +63,12 @@ def text_encoder(profile: Profile, turn: Turn | None = None) -> TextEncoder:
 
         return SentenceEncoder(profile.sentence_model, models=models, turn=turn, device=device)
     return HashedNgramEncoder(dimensions=profile.embeddings.text_dimensions, seed=profile.embeddings.text_seed)
+
+
+def clap_text_encoder(profile: Profile, turn: Turn | None = None) -> TextEncoder:
+    """The text tower of CLAP, whose vectors compare with those of its audio encoder."""
+    from resources.clap_encoder import ClapTextEncoder
+
+    return ClapTextEncoder(
+        profile.clap, models=Path(profile.models), turn=turn or Turn(), device=profile.workers.device
+    )

@@ -4,8 +4,6 @@ import dataframely as dy
 
 from resources.tables import Table, refused_table, vector
 
-MODALITIES = ("playlist", "semantic", "metadata", "lyrics", "audio")  # most important first, TalkPlay section 4.4
-
 
 class Vectors(dy.Schema):
     """The vector of one track."""

@@ -4,11 +4,11 @@ As Markdown for the UI, and as aligned text for a terminal; with what each modal
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import polars as pl
 
 from assets.evaluation.published import GAIN_MULTIMODAL, GAIN_UNIMODAL, KS, WITHOUT_ONE
+from assets.evaluation.table_text import LEGEND, Line, Row, aligned, cell, markdown, with_interval
 from resources.m3_settings import M3_MODALITIES
 
 PROTOCOLS = {"cp": "CP", "co": "CO"}
@@ -23,10 +23,9 @@ UNIMODAL = {f"m3token_{name}": name.upper() for name in ("tc", "st", "sc", "ac",
 BOUNDS = {"embeddings": "embeddings", "popularity": "popularity", "chance": "chance"}
 PARTS = {"Multimodal": MULTIMODAL, "One modality": UNIMODAL, "No tokens": BOUNDS}
 WITHOUT = {f"m3token_without_{name}": f"without {name.upper()}" for name in M3_MODALITIES}
-LEGEND = "95 % intervals, (the paper's figures, on its own data)"
 
 Column = tuple[str, int]  # protocol and k
-Rows = Mapping[tuple[str, str, int], Mapping[str, float | None]]
+Rows = Mapping[tuple[str, str, int], Row]
 
 _PUBLISHED = [(protocol, k) for k in KS for protocol in PROTOCOLS]
 GAINS = {  # over the best of these systems; the paper's by column
@@ -35,23 +34,16 @@ GAINS = {  # over the best of these systems; the paper's by column
 }
 
 
-class Line(NamedTuple):
-    """A line of the table; a heading has no cells."""
-
-    name: str
-    cells: Sequence[str] = ()
-
-
 def cbr_markdown(table: pl.DataFrame) -> str:
     """Rows of `evaluation/cbr` as a Markdown table with the paper's columns: each k on playlists and on pairs."""
     columns = _columns(table, PROTOCOLS)
-    return _markdown("Method", columns, _hit_lines(_by_place(table), columns))
+    return markdown("Method", _heads(columns), _hit_lines(_by_place(table), columns))
 
 
 def without_markdown(table: pl.DataFrame) -> str:
     """What leaving one modality out changes, as a Markdown table with the same columns."""
     columns = _columns(table, PROTOCOLS)
-    return _markdown("3MToken", columns, _without_lines(_by_place(table), columns))
+    return markdown("3MToken", _heads(columns), _without_lines(_by_place(table), columns))
 
 
 def cbr_text(table: pl.DataFrame) -> str:
@@ -66,13 +58,17 @@ def cbr_text(table: pl.DataFrame) -> str:
         columns = _columns(table, [protocol])
         lines = [Line("Hit@k", [f"k={k}" for _, k in columns]), *_hit_lines(rows, columns)]
         lines += [Line("Change of Hit@k, one left out"), *_without_lines(rows, columns)]
-        blocks.append(f"CBR on {title}: {cases[0]:,} cases; {LEGEND}\n" + _aligned(lines))
+        blocks.append(f"CBR on {title}: {cases[0]:,} cases; {LEGEND}\n" + aligned(lines))
     return "\n\n".join(blocks)
 
 
 def _columns(table: pl.DataFrame, protocols: Sequence[str] | Mapping[str, str]) -> list[Column]:
     ks = table["k"].unique().sort().to_list() or KS
     return [(protocol, k) for k in ks for protocol in protocols]
+
+
+def _heads(columns: Sequence[Column]) -> list[str]:
+    return [f"k={k} {PROTOCOLS[protocol]}" for protocol, k in columns]
 
 
 def _by_place(table: pl.DataFrame) -> Rows:
@@ -85,7 +81,7 @@ def _hit_lines(rows: Rows, columns: Sequence[Column]) -> list[Line]:
     for part, systems in PARTS.items():
         lines.append(Line(part))
         lines += [
-            Line(name, [_hit(rows.get((system, *column))) for column in columns]) for system, name in systems.items()
+            Line(name, [cell(rows.get((system, *column))) for column in columns]) for system, name in systems.items()
         ]
     lines.append(Line("3MToken"))
     lines += [Line(name, [_gain(rows, name, column) for column in columns]) for name in GAINS]
@@ -102,18 +98,11 @@ def _without_lines(rows: Rows, columns: Sequence[Column]) -> list[Line]:
     return [*lines, Line("mean change", [f"{mean} ({WITHOUT_ONE:+.1%})" for mean in means])]
 
 
-def _hit(row: Mapping[str, float | None] | None) -> str:
-    if row is None:
-        return "-"
-    published = "" if row["published"] is None else f" ({_figure(row['published'])})"
-    return f"{_figure(row['value'])} [{_figure(row['low'])}, {_figure(row['high'])}]{published}"
-
-
-def _change(row: Mapping[str, float | None] | None) -> str:
+def _change(row: Row | None) -> str:
     if row is None:
         return "-"
     change, low, high = (-(row[name] or 0.0) for name in ("behind", "behind_high", "behind_low"))
-    return f"{_figure(change, sign='+')} [{_figure(low, sign='+')}, {_figure(high, sign='+')}]"
+    return with_interval(change, low, high, sign="+")
 
 
 def _gain(rows: Rows, name: str, column: Column) -> str:
@@ -124,31 +113,8 @@ def _gain(rows: Rows, name: str, column: Column) -> str:
     return f"{gain} ({published[column]:+.0%})" if column in published else gain
 
 
-def _mean_change(ours: Mapping[str, float | None] | None, others: Sequence[Mapping[str, float | None] | None]) -> str:
+def _mean_change(ours: Row | None, others: Sequence[Row | None]) -> str:
     if not ours or not ours["value"]:
         return "-"
     changes = [-(row["behind"] or 0.0) / ours["value"] for row in others if row]
     return f"{sum(changes) / len(changes):+.1%}" if changes else "-"
-
-
-def _figure(value: float | None, *, sign: str = "") -> str:
-    """Three decimals without the leading 0, as the paper writes them."""
-    return f"{value or 0.0:{sign}.3f}".replace("0.", ".", 1)
-
-
-def _markdown(corner: str, columns: Sequence[Column], lines: Sequence[Line]) -> str:
-    heads = [f"k={k} {PROTOCOLS[protocol]}" for protocol, k in columns]
-    shown = [f"| {corner} | {' | '.join(heads)} |", "| --- |" + " ---: |" * len(columns)]
-    for name, cells in lines:
-        shown.append(f"| {name} | {' | '.join(cells)} |" if cells else f"| *{name}* |" + " |" * len(columns))
-    return "\n".join(shown)
-
-
-def _aligned(lines: Sequence[Line]) -> str:
-    name_width = max(len(line.name) for line in lines) + 2
-    width = max(len(cell) for line in lines for cell in line.cells) + 2
-    shown = []
-    for number, (name, cells) in enumerate(lines):
-        indented = name if number == 0 or not cells else f"  {name}"
-        shown.append((f"{indented:<{name_width}}" + "".join(f"{cell:<{width}}" for cell in cells)).rstrip())
-    return "\n".join(shown)

@@ -9,17 +9,30 @@ import polars as pl
 
 import sql
 from assets.catalog.tables import PLAYLIST_SPLITS, SESSION_SPLITS, SESSIONS, TRACKS
-from assets.embeddings.tables import M3_VECTORS
-from assets.evaluation.tables import CBR
+from assets.content.tables import TAGS
+from assets.conversations.tables import HUMAN_TURNS, QUERIES, TURNS
+from assets.embeddings.tables import M3_VECTORS, SONIC_VECTORS, VECTORS
+from assets.evaluation.tables import CBR, TALKPLAY
 from assets.making import asset_key
 from assets.sources.tables import PLAYLIST_TRACKS
-from assets.tokens.tables import KMEANS_CODEBOOKS, M3_BASELINES, M3_CODEBOOKS, M3_TOKENS, VQVAE_CODEBOOKS
+from assets.tokens.tables import (
+    KMEANS_CODEBOOKS,
+    M3_BASELINES,
+    M3_CODEBOOKS,
+    M3_TOKENS,
+    TALKPLAY_TOKENS,
+    VQVAE_CODEBOOKS,
+)
+from assets.training.tables import TALKPLAY_MODEL
 from assets.work import Part, Work, asset
 from resources.lake import Lake
 from resources.m3_settings import M3, Evaluation
+from resources.talkplay_settings import MODALITIES
 
 if TYPE_CHECKING:
     from assets.evaluation.cbr_counts import CatalogCodes
+    from assets.evaluation.turn_cases import TurnCases
+    from assets.evaluation.turn_counts import TurnCounts
 
 CODEBOOKS = {"rqvae": M3_CODEBOOKS, "kmeans": KMEANS_CODEBOOKS, "vqvae": VQVAE_CODEBOOKS}
 
@@ -83,6 +96,66 @@ def m3token_leads(lake: Lake) -> dg.AssetCheckResult:
     )
 
 
+@asset(
+    TALKPLAY,
+    whole=[
+        *(TURNS, QUERIES, HUMAN_TURNS, PLAYLIST_TRACKS, PLAYLIST_SPLITS, TRACKS, TAGS),
+        *(TALKPLAY_TOKENS, TALKPLAY_MODEL, VECTORS["playlist"], SONIC_VECTORS),
+    ],
+    sections=["recommending", "shards", "index", "embeddings"],
+    kinds={"torch", "parquet"},
+    pool="gpu",
+)
+def talkplay(work: Work) -> None:
+    """How well each turn's track is found: MRR and Hit@k by turn, on warm and cold tracks (TalkPlay Table 2, Figure 3).
+
+    The trained models, decoding among the catalog's tracks alone and sampling as published; BM25, dense text, CLAP,
+    playlist vectors, popularity and chance. All tracks of the catalog that the chat has not shown are candidates;
+    equal scores count as in any order. Test conversations, lone queries, and conversations of people where there.
+    """
+    from assets.evaluation.talkplay import turn_rows
+    from assets.evaluation.talkplay_models import judged_models
+    from assets.evaluation.talkplay_plot import plot_by_turn
+    from assets.evaluation.talkplay_table import by_turn_markdown, talkplay_markdown
+    from assets.tokens.pictures import markdown_of
+    from resources.torch_turn import cpu_threads
+
+    profile = work.profile
+    for part in work:
+        catalog = sql.select("evaluation/turn_catalog", part.tables(TRACKS, TAGS))
+        cases, refused, notes = _turn_cases(work, part, catalog)
+        tokens = _tokens_in_order(part, catalog)
+        with cpu_threads(profile.talkplay.threads):
+            judged = judged_models(
+                {variant: part.folder(TALKPLAY_MODEL, variant) for variant in part.partitions(TALKPLAY_MODEL)},
+                cases,
+                tokens.select(MODALITIES).to_numpy(),
+                codebook_hash=tokens["codebook_hash"][0],
+                context_length=profile.shards.context_length,
+                weights=profile.index.weights,
+                settings=profile.recommending,
+            )
+        rows = [
+            turn_rows(
+                protocol,
+                {
+                    **{name: found.counts for name, found in judged[protocol].items()},
+                    **_rivals(work, part, of, catalog),
+                },
+                turn_C=of.turn_C,
+                group_C=of.group_C,
+                is_warm_C=of.is_warm_C,
+                exact={name: found.is_exact_C for name, found in judged[protocol].items()},
+                settings=profile.evaluation,
+            )
+            for protocol, of in cases.items()
+        ]
+        table = pl.concat([TALKPLAY.empty(), *rows])
+        notes |= {"Table 2": talkplay_markdown(table), "MRR by turn": by_turn_markdown(table)}
+        notes["Figure 3"] = markdown_of(plot_by_turn(table), title="MRR by turn")
+        part.write({TALKPLAY: table}, refused, notes=notes)
+
+
 def _catalog(part: Part) -> pl.DataFrame:
     from assets.evaluation.cbr import catalog_of
 
@@ -126,3 +199,56 @@ def _plot(rows: pl.DataFrame) -> str:
     from assets.tokens.pictures import markdown_of
 
     return markdown_of(plot_cbr(rows), title="Hit@k by system")
+
+
+def _turn_cases(
+    work: Work, part: Part, catalog: pl.DataFrame
+) -> "tuple[dict[str, TurnCases], pl.DataFrame, dict[str, str | int | float]]":
+    """The cases of each protocol that has any, refused lines, and how many turns of people were left out and why."""
+    from assets.evaluation.turn_cases import test_cases
+    from assets.evaluation.turn_humans import human_cases, published_tracks
+    from assets.evaluation.turn_queries import query_cases
+
+    settings = work.profile.evaluation
+    published = published_tracks(part.raw(work.raw.cpcd) / "tracks.jsonl")
+    tables = part.tables(HUMAN_TURNS, TRACKS, PLAYLIST_TRACKS, PLAYLIST_SPLITS)
+    leaked = sql.select("evaluation/leaked_conversations", {**tables, "evaluation.published_tracks": published.tracks})
+    human = human_cases(
+        part.read(HUMAN_TURNS), published.tracks, catalog, leaked=set(leaked["conversation_id"].to_list())
+    )
+    queries = sql.select(
+        "evaluation/query_cases", part.tables(QUERIES, TRACKS), cases=settings.queries, seed=settings.seed
+    )
+    cases = {
+        "turns": test_cases(part.read(TURNS), catalog),
+        "queries": query_cases(queries, catalog),
+        "human": human.cases,
+    }
+    notes: dict[str, str | int | float] = {
+        f"turns of people left out: {reason}": count for reason, count in human.left_out.items()
+    }
+    return {protocol: of for protocol, of in cases.items() if len(of.prompts)}, published.refused, notes
+
+
+def _tokens_in_order(part: Part, catalog: pl.DataFrame) -> pl.DataFrame:
+    """The tokens of the catalog's tracks in its order. Raises ValueError for a track without, or several versions."""
+    tokens = part.read(TALKPLAY_TOKENS)
+    ordered = catalog.select("track_id").join(tokens, on="track_id", how="left", maintain_order="left")
+    if ordered["codebook_hash"].null_count() or ordered["codebook_hash"].n_unique() != 1:
+        raise ValueError("tokens and catalog are of different versions: materialize tokens/talkplay_tokens first")
+    return ordered
+
+
+def _rivals(work: Work, part: Part, cases: "TurnCases", catalog: pl.DataFrame) -> "dict[str, TurnCounts]":
+    from assets.evaluation.turn_systems import aligned_vectors, clap_counts, rival_counts
+    from assets.evaluation.turn_texts import last_queries
+    from resources.providers import clap_text_encoder, text_encoder
+    from resources.torch_turn import Turn
+
+    profile, turn = work.profile, Turn(threads=work.profile.workers.torch_threads)
+    playlist_vectors = part.read(VECTORS["playlist"], columns=["track_id", "vector"])
+    rivals = rival_counts(cases, catalog, playlist_vectors, text_encoder(profile, turn))
+    if profile.embeddings.sonic_encoder == "clap":
+        vectors_ND = aligned_vectors(catalog["track_id"], part.read(SONIC_VECTORS, columns=["track_id", "vector"]))
+        rivals["clap"] = clap_counts(cases, vectors_ND, last_queries(cases.prompts), clap_text_encoder(profile, turn))
+    return rivals

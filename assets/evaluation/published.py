@@ -1,4 +1,7 @@
-"""The figures of 3MToken's Table 1 and Figure 2b: on the paper's own data, and so only to be laid beside ours."""
+"""The papers' figures: on their own data, and so only to be laid beside ours.
+
+3MToken's Table 1 and Figure 2b; TalkPlay's Table 2 and section 5.2. TalkPlay's Figure 3 is a drawing without numbers.
+"""
 
 KS = (5, 10, 20, 50)
 TABLE_1 = {  # Hit@5, 10, 20, 50 on playlists; the same on co-occurrence pairs
@@ -22,3 +25,16 @@ HITS = {
 GAIN_MULTIMODAL = (0.27, 0.32, 0.20, 0.21, 0.08, 0.12, 0.04, 0.03)  # at each k: playlists, pairs
 GAIN_UNIMODAL = (1.87, 0.82, 1.33, 0.57, 0.93, 0.34, 0.67, 0.20)
 WITHOUT_ONE = -0.0326  # mean relative change of CBR without one modality
+
+TURN_KS = (1, 10, 100)
+TABLE_2 = {  # MRR, then Hit@1, 10, 100; by our name of the system
+    "talkplay_sampled": (0.023, 0.014, 0.036, 0.142),
+    "bm25": (0.005, 0.001, 0.009, 0.037),
+    "dense": (0.020, 0.007, 0.042, 0.133),  # NV-Embed-v2
+    "clap": (0.000, 0.000, 0.000, 0.003),
+}
+TURNS = {
+    (system, metric, k): value
+    for system, values in TABLE_2.items()
+    for (metric, k), value in zip([("mrr", 0), *(("hit", k) for k in TURN_KS)], values, strict=True)
+} | {("talkplay_sampled", "exact", 0): 0.497}

@@ -9,7 +9,7 @@ import dagster as dg
 import numpy as np
 import polars as pl
 
-from assets.embeddings.tables import MODALITIES, VECTORS
+from assets.embeddings.tables import VECTORS
 from assets.index.tables import M3_INDEX, TOKEN_INDEX
 from assets.making import asset_key
 from assets.tokens.tables import CODEBOOKS, M3_CODEBOOKS, M3_COLLISIONS, M3_TOKENS, TALKPLAY_TOKENS
@@ -17,6 +17,7 @@ from assets.work import Work, asset
 from resources.lake import Lake, Made
 from resources.m3_settings import M3_MODALITIES
 from resources.profile import Profile
+from resources.talkplay_settings import MODALITIES
 
 if TYPE_CHECKING:
     from resources.track_index import WrittenIndex

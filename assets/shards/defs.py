@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import dagster as dg
 import polars as pl
@@ -11,7 +11,6 @@ import polars as pl
 import sql
 from assets.catalog.tables import PLAYLIST_SPLITS
 from assets.conversations.tables import TURNS
-from assets.embeddings.tables import MODALITIES
 from assets.making import asset_key
 from assets.shards.tables import CONTINUATIONS, CONVERSATIONS, TOKENIZER
 from assets.sources.tables import PLAYLIST_TRACKS
@@ -20,9 +19,10 @@ from assets.work import Part, Work, asset
 from resources.lake import Lake, Made
 from resources.refusals import concat_refused
 from resources.tables import Table
+from resources.talkplay_settings import MODALITIES
 
 if TYPE_CHECKING:
-    from assets.shards.sequences import Built
+    from assets.shards.sequences import Built, Split
     from assets.shards.tokenizer import ExpandedTokenizer
 
 LEAST_FILL = 0.995
@@ -45,7 +45,7 @@ def tokenizer(work: Work) -> None:
         if settings.tokenizer:
             from transformers import AutoTokenizer
 
-            folder = part.outside(settings.tokenizer)
+            folder = part.outside(str(Path(work.profile.models) / settings.tokenizer))
             words = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
         else:
             words = train_tokenizer([*turns["query"], *turns["response"]], vocabulary_size=settings.vocabulary_size)
@@ -57,25 +57,25 @@ def tokenizer(work: Work) -> None:
 
 @asset(CONVERSATIONS, whole=[TURNS, TALKPLAY_TOKENS, TOKENIZER], kinds={"huggingface", "parquet"})
 def conversations(work: Work) -> None:
-    """Conversations as training rows, none cut: labels on music and response, packed to the context length."""
-    from assets.shards.sequences import conversation_sequences
+    """Conversations as training rows, none cut: labels on music and response, packed to the context length.
+
+    A share of the training playlists is the validation split, here and in the continuations.
+    """
+    from assets.shards.sequences import SPLITS, conversation_sequences, with_validation
     from assets.shards.tokenizer import load_tokenizer
 
     settings = work.profile.shards
     for part in work:
         turns, tokens = part.read(TURNS), part.read(TALKPLAY_TOKENS)
         opened = load_tokenizer(part.folder(TOKENIZER))
-        train, test = (
-            conversation_sequences(
-                turns.filter(pl.col("split") == split),
-                tokens,
-                tokenizer=opened,
-                context_length=settings.context_length,
-                split=split,
+        turns = with_validation(turns, share=settings.validation_share, seed=settings.seed)
+        built = {
+            split: conversation_sequences(
+                turns, tokens, tokenizer=opened, context_length=settings.context_length, split=split
             )
-            for split in ("train", "test")
-        )
-        _write(work, part, CONVERSATIONS, {"train": train, "test": test}, tokens, opened)
+            for split in SPLITS
+        }
+        _write(work, part, CONVERSATIONS, built, tokens, opened)
 
 
 @asset(
@@ -85,7 +85,7 @@ def conversations(work: Work) -> None:
 )
 def continuations(work: Work) -> None:
     """Playlists as training rows: the tracks after a random place are to be said, those before it are given."""
-    from assets.shards.sequences import continuation_sequences
+    from assets.shards.sequences import SPLITS, continuation_sequences, with_validation
     from assets.shards.tokenizer import load_tokenizer
 
     settings = work.profile.shards
@@ -93,8 +93,9 @@ def continuations(work: Work) -> None:
         positions = sql.select("shards/playlist_positions", part.tables(PLAYLIST_TRACKS, PLAYLIST_SPLITS))
         splits, tokens = part.read(PLAYLIST_SPLITS), part.read(TALKPLAY_TOKENS)
         opened = load_tokenizer(part.folder(TOKENIZER))
-        train, test = (
-            continuation_sequences(
+        splits = with_validation(splits, share=settings.validation_share, seed=settings.seed)
+        built = {
+            split: continuation_sequences(
                 positions,
                 splits,
                 tokens,
@@ -103,9 +104,9 @@ def continuations(work: Work) -> None:
                 seed=settings.seed,
                 split=split,
             )
-            for split in ("train", "test")
-        )
-        _write(work, part, CONTINUATIONS, {"train": train, "test": test}, tokens, opened)
+            for split in SPLITS
+        }
+        _write(work, part, CONTINUATIONS, built, tokens, opened)
 
 
 @dg.multi_asset_check(
@@ -143,11 +144,11 @@ def _write(
     work: Work,
     part: Part,
     table: Table,
-    built: "Mapping[Literal['train', 'test'], Built]",
+    built: "Mapping[Split, Built]",
     tokens: pl.DataFrame,
     opened: "ExpandedTokenizer",
 ) -> None:
-    """Packs and commits both splits, with the packing's statistics as notes."""
+    """Packs and commits the splits, with the packing's statistics as notes."""
     from assets.shards.writing import write_shards
 
     hashes = tokens["codebook_hash"].unique().to_list()
@@ -159,8 +160,7 @@ def _write(
         manifest = write_shards(
             folder,
             kind="conversations" if table is CONVERSATIONS else "continuations",
-            train=built["train"],
-            test=built["test"],
+            built=built,
             tokenizer=opened,
             codebook_hash=hashes[0] if hashes else "",
             context_length=settings.context_length,
@@ -172,4 +172,4 @@ def _write(
             notes |= {f"{split} {name}": figure for name, figure in {**packed.sources, **figures}.items()}
         return Made(rows=sum(packed.rows for packed in manifest.splits.values()), notes=notes)
 
-    part.write_folder(table, build, concat_refused(built["train"].refused, built["test"].refused))
+    part.write_folder(table, build, concat_refused(*(of_split.refused for of_split in built.values())))

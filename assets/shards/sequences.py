@@ -24,7 +24,8 @@ from assets.shards.tokenizer import ExpandedTokenizer, TextIds
 from resources.refusals import DETAIL_CHARACTERS
 
 # T tokens, Q turns, P playlists, V versions, N tracks, L playlist positions, M modalities, W = M + 2: a wrapped track
-Split = Literal["train", "test"]
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 # SplitMix64's increment and multipliers (Steele, Lea, Flood 2014).
 GOLDEN, FIRST_MIX, SECOND_MIX = (np.uint64(n) for n in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 IntArray = npt.NDArray[np.int32]
@@ -70,6 +71,18 @@ class TurnPlaces(NamedTuple):
     is_first: BoolArray
     texts: npt.NDArray[np.uint32]
     tracks: LongArray
+
+
+def with_validation(rows: pl.DataFrame, *, share: float, seed: int) -> pl.DataFrame:
+    """The rows, with `playlist_id` and `split`, of which those of a share of the training playlists say validation.
+
+    Whether a playlist is chosen depends on its id and the seed alone, so its conversations and continuations agree.
+    """
+    with np.errstate(over="ignore"):
+        ids = rows["playlist_id"].to_numpy().astype(np.uint64)
+        random = _mixed(_mixed(np.full(1, seed).astype(np.uint64)) ^ _mixed(ids))
+    is_chosen = pl.Series((random / 2.0**64) < share) & (rows["split"] == "train")
+    return rows.with_columns(split=pl.when(is_chosen).then(pl.lit("validation")).otherwise("split"))
 
 
 def conversation_sequences(

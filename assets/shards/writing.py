@@ -1,13 +1,14 @@
 """Shards on disk: Parquet that `datasets.load_dataset` opens, a manifest, and fast random rows for training.
 
-`<folder>/train-00000.parquet`, `test-00000.parquet`, ..., README.md (a dataset card) and manifest.json, written last.
-The same rows give the same bytes. Parquet decodes a page to give one row, so training reads the rows from a
-memory-mapped copy, made and checked against the manifest when first asked for, in a cache folder of the caller's.
+`<folder>/<split>-00000.parquet`, ..., README.md (a dataset card) and manifest.json, written last; splits are train,
+validation and test. The same rows give the same bytes. Parquet decodes a page to give one row, so training reads the
+rows from a memory-mapped copy, made and checked against the manifest when first asked for, in a cache folder of the
+caller's.
 """
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -104,22 +105,20 @@ def write_shards(
     folder: Path,
     *,
     kind: Kind,
-    train: Built,
-    test: Built,
+    built: Mapping[Split, Built],
     tokenizer: ExpandedTokenizer,
     codebook_hash: str,
     context_length: int,
     seed: int,
 ) -> Manifest:
-    """Pack both splits and write them into an empty folder, the manifest last."""
+    """Pack the splits and write them into an empty folder, the manifest last."""
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise FileExistsError(f"{folder} is not empty; wanted a new folder for the shards")
     files: list[ShardFile] = []
     splits: dict[Split, SplitStatistics] = {}
-    built_by_split: dict[Split, Built] = {"train": train, "test": test}
-    for split, built in built_by_split.items():
-        packed = PackedSplit(built, pack(built.sequences.lengths, context_length=context_length, seed=seed))
+    for split, of_split in built.items():
+        packed = PackedSplit(of_split, pack(of_split.sequences.lengths, context_length=context_length, seed=seed))
         splits[split] = _statistics(packed, context_length)
         files += _write_files(folder, split, packed, context_length, tokenizer.pad_id)
     manifest = Manifest(

@@ -7,13 +7,13 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from assets.embeddings.tables import MODALITIES
 from assets.tokens.codebook_use import CodebookUse, codebook_use, plot_use
 from assets.tokens.kmeans import assign, fit_kmeans
 from assets.tokens.pictures import markdown_of
 from assets.tokens.tables import CODEBOOKS
 from resources.hashing import digest_of
 from resources.profile import Tokens
+from resources.talkplay_settings import MODALITIES
 
 SCHEME = "kmeans"
 ADVICE = "lower tokens.kmeans_k or set tokens.is_k_capped"

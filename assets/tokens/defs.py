@@ -7,7 +7,6 @@ import dagster as dg
 import polars as pl
 
 from assets.embeddings.tables import M3_VECTORS, VECTORS
-from assets.embeddings.tables import MODALITIES as MODALITY_ORDER
 from assets.making import asset_key
 from assets.partitions import M3_MODALITIES, MODALITIES, TRACK_SHARDS
 from assets.tokens.tables import (
@@ -29,6 +28,7 @@ from resources.lake import Lake
 from resources.m3_settings import M3_MODALITIES as M3_ORDER
 from resources.profile import Profile
 from resources.tables import Table
+from resources.talkplay_settings import MODALITIES as MODALITY_ORDER
 
 if TYPE_CHECKING:
     from assets.tokens.m3_codebooks import Fit

@@ -81,5 +81,5 @@ def test_no_configuration_field_can_hold_a_key() -> None:
 
 
 def test_milestone_jobs_exist() -> None:
-    """The corpus, the index and the evaluation each have a job."""
-    assert {"corpus", "index", "evaluate"} == {job.name for job in defs.jobs or []}
+    """The corpus, the index, the models and the evaluation each have a job."""
+    assert {"corpus", "index", "models", "evaluate"} == {job.name for job in defs.jobs or []}

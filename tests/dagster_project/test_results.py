@@ -5,16 +5,17 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from assets.evaluation.tables import CBR
+from assets.evaluation.tables import CBR, TALKPLAY
 from dagster_project.results import TEXTS, main
 from dagster_project.stages import STAGES
 from resources.lake import Lake
+from resources.tables import Table
 
 
-def fill(lake: Lake, *rows: tuple[object, ...]) -> None:
-    """Writes rows of evaluation/cbr."""
-    frame = pl.DataFrame(rows, schema=CBR.empty().schema, orient="row")
-    lake.write(CBR, frame, attempt=lake.claim(CBR))
+def fill(lake: Lake, *rows: tuple[object, ...], table: Table = CBR) -> None:
+    """Writes rows of an evaluation table."""
+    frame = pl.DataFrame(rows, schema=table.empty().schema, orient="row")
+    lake.write(table, frame, attempt=lake.claim(table))
 
 
 def test_the_table_is_printed(environment: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -24,6 +25,18 @@ def test_the_table_is_printed(environment: Path, capsys: pytest.CaptureFixture[s
     printed = capsys.readouterr().out
     assert printed.startswith(f"profile embedded, lake {environment}\n\nCBR on test playlists (CP): 60 cases")
     assert ".250 [.200, .300] (.284)" in printed
+
+
+def test_tables_follow_each_other(environment: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """TalkPlay's below retrieval by content."""
+    lake = Lake(root=str(environment))
+    figures = (0.25, 0.2, 0.3, None, None, None, 60, 0.005)
+    fill(lake, ("bm25", "turns", "all", "mrr", 0, *figures), table=TALKPLAY)
+    fill(lake)
+    assert main([]) == 0
+    printed = capsys.readouterr().out
+    assert printed.index("CBR on test playlists") < printed.index("TalkPlay on test conversations: 95 % intervals")
+    assert ".250 [.200, .300] (.005)" in printed
 
 
 def test_no_table_is_one_line(environment: Path, capsys: pytest.CaptureFixture[str]) -> None:

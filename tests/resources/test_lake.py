@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from resources.lake import Lake, LakeError, Origin
+from resources.lake import Lake, LakeError, Made, Origin
 from resources.tables import TableError
 
 SWEEP = importlib.util.spec_from_file_location("lake_sweep", Path(__file__).with_name("lake_sweep.py"))
@@ -165,3 +165,30 @@ def test_a_first_write_killed_at_any_step_is_absent_or_whole(tmp_path: Path) -> 
     for lake in swept_lakes(tmp_path, "table", "first"):
         assert lake.partitions(ROWS) in ([], ["p0"])
         assert not lake.partitions(ROWS) or table_word(lake) == "new"
+
+
+def test_folders_of_a_table_are_apart(lake: Lake) -> None:
+    """A table of folders may have partitions: each is committed, read and claimed alone, whatever another's name."""
+
+    def build(word: str) -> Callable[[Path], Made]:
+        def write(folder: Path) -> Made:
+            (folder / "word.txt").write_text(word)
+            return Made(rows=1)
+
+        return write
+
+    attempts = {key: lake.claim(FOLDER, key) for key in ("full", "full-seed8")}
+    for key, attempt in attempts.items():
+        lake.write_folder(FOLDER, build(key), partition=key, attempt=attempt)
+    assert lake.partitions(FOLDER) == ["full", "full-seed8"]
+    assert {key: (lake.file(FOLDER, key) / "word.txt").read_text() for key in attempts} == {
+        key: key for key in attempts
+    }
+
+    other = lake.claim(FOLDER, "full-seed8")
+    staged = lake._staged_path(FOLDER, "full-seed8", "0" * 32)
+    staged.mkdir()
+    lake.write_folder(FOLDER, build("new"), partition="full", attempt=lake.claim(FOLDER, "full"))
+    assert staged.exists()
+    lake.write_folder(FOLDER, build("newer"), partition="full-seed8", attempt=other)
+    assert (lake.file(FOLDER, "full") / "word.txt").read_text() == "new"

@@ -4,7 +4,7 @@ import argparse
 from importlib import import_module
 from pathlib import Path
 
-MODELS = ("whisper", "musicfm", "clap", "lp_musiccaps", "nv_embed", "sentence_model", "chat_model")
+MODELS = ("whisper", "musicfm", "clap", "lp_musiccaps", "nv_embed", "sentence_model", "chat_model", "llama")
 
 
 def write_all(models: Path, *, seed: int = 7) -> dict[str, str]:

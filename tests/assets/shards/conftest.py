@@ -3,10 +3,10 @@
 import polars as pl
 import pytest
 
-from assets.embeddings.tables import MODALITIES
 from assets.shards.tokenizer import ExpandedTokenizer, expand_tokenizer, train_tokenizer
 from assets.tokens.tables import TALKPLAY_TOKENS
 from assets.tokens.vocabulary import Vocabulary
+from resources.talkplay_settings import MODALITIES
 
 TEXTS = [
     "a calm track for the evening",

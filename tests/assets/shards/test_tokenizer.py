@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from assets.embeddings.tables import MODALITIES
 from assets.shards.tokenizer import (
     CHATML,
     FORMATS,
@@ -32,6 +31,7 @@ from assets.shards.tokenizer import (
     train_tokenizer,
 )
 from assets.tokens.vocabulary import Vocabulary
+from resources.talkplay_settings import MODALITIES
 
 SPELLED = ["<|playlist-3|>", "<start_of_music>", "</s>", "<|end_of_turn|><|music|>", "<|pad|>"]
 UNKNOWN = "[UNK]"

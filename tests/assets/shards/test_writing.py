@@ -52,8 +52,7 @@ def write(folder: Path, train: Built, test: Built, tokenizer: ExpandedTokenizer)
     return write_shards(
         folder,
         kind="conversations",
-        train=train,
-        test=test,
+        built={"train": train, "test": test},
         tokenizer=tokenizer,
         codebook_hash="c0",
         context_length=CONTEXT,

@@ -6,10 +6,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from assets.embeddings.tables import MODALITIES
 from assets.tokens.codebooks import code_tracks, codebook_hash, fit_codebook, use_notes, use_of
 from assets.tokens.tables import CODEBOOKS, TALKPLAY_TOKENS
 from resources.profile import Tokens
+from resources.talkplay_settings import MODALITIES
 
 K = 4
 

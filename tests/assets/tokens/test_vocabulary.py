@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assets.embeddings.tables import MODALITIES
 from assets.tokens.vocabulary import Vocabulary, m3_vocabulary
 from resources.m3_settings import M3_MODALITIES
+from resources.talkplay_settings import MODALITIES
 
 SMALL = Vocabulary(("playlist", "audio"), (3, 2))
 SMALL_M3 = m3_vocabulary({"ac": (2, 3), "bm": (1, 2)}, index_base=1, disambiguators=0, has_missing=True)
