@@ -1,6 +1,6 @@
 # Everything a person types. `make run` on a fresh machine builds the whole corpus; `make test` checks the project.
 .DEFAULT_GOAL := help
-.PHONY: help run results test ui estimate bench validate clean
+.PHONY: help run results chat test ui estimate bench validate clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -18,6 +18,9 @@ run: $(INSTALLED) ## Sample world (or MUSIC_RAW), every asset, a summary
 
 results: $(INSTALLED) ## The evaluation tables of the lake
 	@$(BIN)/python -m dagster_project.results $(ARGS)
+
+chat: $(INSTALLED) ## Talk to the trained recommender (ARGS=--page: in a browser)
+	@$(BIN)/python -m dagster_project.chat $(ARGS)
 
 test: $(INSTALLED) ## Lint, types, definitions, tests
 	@$(BIN)/ruff check .

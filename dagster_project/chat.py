@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from assets.catalog.tables import TRACKS
 from assets.content.tables import TAGS
 from assets.tokens.tables import TALKPLAY_TOKENS
-from assets.training.tables import TALKPLAY_MODEL
+from assets.training.tables import TALKPLAY_MODEL, has_model
 from dagster_project.settings import Settings, settings
 from resources.lake import Lake, LakeError
 from resources.talkplay_settings import FULL, variant_of
@@ -54,6 +54,11 @@ def opened(chosen: Settings, variant: str) -> "Recommender":
     """The recommender of the lake's model and tokens. Raises LakeError naming what to materialize."""
     lake, profile = Lake(root=str(chosen.lake)), chosen.profile
     folder = lake.file(TALKPLAY_MODEL, variant)
+    if not has_model(lake, variant):
+        raise LakeError(
+            f"{TALKPLAY_MODEL.path}/{variant} in {lake.root} holds no model, for there were no training rows: "
+            "bring playlists, and fill again"
+        )
     # After the look: these imports take seconds.
     from transformers.utils.logging import disable_progress_bar
 

@@ -273,7 +273,7 @@ class Lake(dg.ConfigurableResource[None]):
     def _staged_path(self, table: Table, partition: str, name: str) -> Path:
         path = self.path(table, partition)
         suffix = "" if table.form == "folder" else ".parquet"
-        return path.with_name(f"{STAGED}{path.stem}-{name}{suffix}")
+        return path.with_name(f"{STAGED}{path.name.removesuffix(suffix)}-{name}{suffix}")
 
     def _commits(self, table: Table) -> Path:
         self.path(table)  # refuses object stores

@@ -42,10 +42,7 @@ class Catalog(dg.Config):
     """How the catalog, the split and the sessions are made."""
 
     test_playlists: int = Field(
-        default=60,
-        ge=0,
-        description="Playlists sampled from the last day; TalkPlay 3.3: 1,000. Of the sample world all of that day: "
-        "the others would make nearly every test track warm",
+        default=30, ge=0, description="Playlists sampled from the last day; TalkPlay 3.3: 1,000"
     )
     split_seed: int = Field(default=7, description="Seed of that sample (our choice)")
     link_min_score: float = Field(default=92.0, ge=0, le=100, description="Least likeness of two titles (our choice)")
@@ -258,6 +255,8 @@ PAPER = Profile(
         steps=2_300_000,
         evaluate_every=25_000,
         checkpoint_every=5_000,
+        playlist_share=0.25,
+        word_share=1.0,
         devices=8,
     ),
 )

@@ -61,14 +61,14 @@ class Talkplay(dg.Config):
         description="Folder of a causal language model, within `models`, to expand; empty: a small Llama with the "
         "sizes below. TalkPlay 4.2: Llama-3.2-1B-Instruct",
     )
-    hidden_size: int = Field(default=128, ge=8, description="Width of the small Llama (our choice)")
-    layers: int = Field(default=4, ge=1, description="Its layers (our choice)")
+    hidden_size: int = Field(default=256, ge=8, description="Width of the small Llama (our choice)")
+    layers: int = Field(default=2, ge=1, description="Its layers (our choice)")
     heads: int = Field(default=4, ge=1, description="Its attention heads (our choice)")
-    feed_forward: int = Field(default=384, ge=8, description="Width of its feed-forward layers (our choice)")
+    feed_forward: int = Field(default=768, ge=8, description="Width of its feed-forward layers (our choice)")
     self_similarity: float = Field(default=1.0, ge=0, description="lambda of eq. 2; lost from the text (our choice)")
     playlist_weight: float = Field(default=1.0, ge=0, description="Of the continuations' loss; eq. 1: 1")
     playlist_share: float = Field(
-        default=0.25, ge=0, lt=1, description="Share of continuations among a step's rows (our choice)"
+        default=0.5, ge=0, lt=1, description="Share of continuations among a step's rows (our choice)"
     )
     learning_rate: float = Field(default=2e-3, gt=0, description="AdamW; lost from the text (our choice)")
     schedule: Literal["constant", "cosine"] = Field(
@@ -77,20 +77,27 @@ class Talkplay(dg.Config):
     warmup_steps: int = Field(default=50, ge=0, description="Steps of rising learning rate (our choice)")
     weight_decay: float = Field(default=0.01, ge=0, description="AdamW's own default (our choice)")
     clip: float = Field(default=1.0, gt=0, description="Most norm of the gradient (our choice)")
-    rows: int = Field(default=8, ge=1, description="Rows a step, of both sources; TalkPlay section 5: 48")
+    rows: int = Field(default=2, ge=1, description="Rows a step, of both sources; TalkPlay section 5: 48")
     rows_at_once: int = Field(
-        default=8,
+        default=2,
         ge=1,
         description="Rows of a forward pass on a device; a step's rest is accumulated (our choice)",
     )
-    steps: int = Field(default=1000, ge=1, description="Most steps; TalkPlay section 5: 2.3 million")
+    steps: int = Field(default=2500, ge=1, description="Most steps; TalkPlay section 5: 2.3 million")
     evaluate_every: int = Field(default=100, ge=1, description="Steps between validations (our choice)")
     patience: int = Field(
         default=5, ge=1, description="Validations without a lower loss after which it stops (our choice)"
     )
-    checkpoint_every: int = Field(default=100, ge=1, description="Steps between checkpoints (our choice)")
+    checkpoint_every: int = Field(default=250, ge=1, description="Steps between checkpoints (our choice)")
     precision: Literal["float32", "bfloat16"] = Field(
         default="bfloat16", description="Numbers that matrix products are in; weights stay float32 (our choice)"
+    )
+    word_share: float = Field(
+        default=0.2,
+        ge=0,
+        le=1,
+        description="Share of the responses' words that a step learns, drawn anew; eq. 1: all. A small model so learns "
+        "the music sooner (our choice)",
     )
     unseen_share: float = Field(
         default=0.1,

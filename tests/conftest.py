@@ -1,6 +1,9 @@
 """Fixtures of the journey over the whole graph: one small world and one lake made of it, for all tests of a session."""
 
+import fcntl
 import importlib.util
+import os
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -28,14 +31,35 @@ def journey() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
-def world(journey: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def world(journey: ModuleType, shared: Path) -> Path:
     """A small folder of published data."""
-    return journey.small_world(tmp_path_factory.mktemp("raw") / "world")
+    return _made_once(shared / "world", journey.small_world)
 
 
 @pytest.fixture(scope="session")
-def filled(journey: ModuleType, world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A lake that `make run` made of that data."""
-    lake = tmp_path_factory.mktemp("lake") / "lake"
-    (lake.parent / "printed.txt").write_text(journey.run(world, lake))
-    return lake
+def filled(journey: ModuleType, world: Path, shared: Path) -> Path:
+    """A lake that `make run` made of that data, with what it printed beside it. Tests change copies of it only."""
+
+    def fill(folder: Path) -> None:
+        folder.mkdir()
+        (folder / "printed.txt").write_text(journey.run(world, folder / "lake"))
+
+    return _made_once(shared / "filled", fill) / "lake"
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this session that all its processes see."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+def _made_once(folder: Path, make: Callable[[Path], object]) -> Path:
+    """The folder, made by the first process that asks; others wait for it."""
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        made = folder.with_suffix(".made")
+        if not made.exists():
+            make(folder)
+            made.touch()
+    return folder

@@ -1,4 +1,4 @@
-"""Fills a lake in children that die at a commit of every third table, more or less; run as a program by test_kills.py.
+"""Fills a lake in children that die at a commit of every fifth table, more or less; run as a program by test_kills.py.
 
 Each child goes on where the one before it died, and dies as if killed, without a word to Dagster, right after the first
 commit record of such a table that no child died at yet. The parent only forks: it imports what children need, and
@@ -22,7 +22,7 @@ from resources.raw import RawFolder
 
 HEAVY = ("transformers", "lancedb", "matplotlib.figure", "sklearn", "dagster._core.storage.sqlite_storage")
 DIED, FAILED = 9, 1
-SHARE = 3  # one in so many tables: all of them together would take minutes
+SHARE = 5  # one in so many tables: all of them together would take minutes
 assert definitions
 
 

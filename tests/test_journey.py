@@ -12,10 +12,12 @@ import pytest
 
 from assets.catalog.tables import PLAYLIST_SPLITS, TRACKS
 from assets.conversations.tables import TURNS
+from assets.evaluation.tables import TALKPLAY
 from assets.index.tables import M3_INDEX, TOKEN_INDEX
 from assets.making import MAKINGS
 from assets.sources.tables import PLAYLIST_TRACKS, PLAYLISTS, PLAYS
 from assets.tokens.tables import CODEBOOKS, M3_ENCODERS, M3_TOKENS, TALKPLAY_TOKENS
+from assets.training.tables import TALKPLAY_MODEL
 from dagster_project import definitions
 from resources.lake import Lake
 from resources.m3_settings import M3_MODALITIES
@@ -98,7 +100,8 @@ def test_shards_open_with_datasets_and_decode_to_the_conversations(filled: Path,
     from datasets import load_dataset
     from transformers import AutoTokenizer
 
-    files = {"train": str(filled / "shards/conversations/train-*.parquet")}
+    folder = filled / "shards/conversations"
+    files = {"train": [str(folder / f"{split}-*.parquet") for split in ("train", "validation")]}
     rows = load_dataset("parquet", data_files=files, cache_dir=str(tmp_path))["train"]
     tokenizer = AutoTokenizer.from_pretrained(str(filled / "shards/tokenizer"), local_files_only=True)
     assert len(rows[0]["input_ids"]) == len(rows[0]["labels"]) == 512
@@ -242,6 +245,37 @@ def test_refitting_one_modality_reruns_what_depends_on_it_and_no_more(
     before = old.read(M3_TOKENS)["codebook_hash"].first()
     with pytest.raises(CodebookMismatchError, match="materialize index/m3_index"):
         open_index(new.file(M3_INDEX).parent, codebook_hash=before, name="m3_index")
+
+
+def test_another_variant_trains_alone(journey: ModuleType, world: Path, filled: Path, tmp_path: Path) -> None:
+    """A variant that is added is trained beside the others, which stay; both are judged, and decode to real tracks."""
+    lake = tmp_path / "lake"
+    shutil.copytree(filled, lake)
+    output = journey.run(world, lake, MUSIC_VARIANTS__TALKPLAY="[full,without_lyrics]")
+    made = [line.split()[0].rstrip(",") for line in output.splitlines() if " made " in line and line.startswith("  ")]
+    assert made == ["training/talkplay_model", "evaluation/talkplay"]
+    old, new = Lake(root=str(filled)), Lake(root=str(lake))
+    assert new.version(TALKPLAY_MODEL, "full") == old.version(TALKPLAY_MODEL, "full")
+    assert new.record(TALKPLAY_MODEL, "without_lyrics").rows == old.record(TALKPLAY_MODEL, "full").rows
+
+    rows = new.read(TALKPLAY)
+    assert set(rows["protocol"]) == {"turns", "queries"}
+    exact = rows.filter(pl.col("metric") == "exact", pl.col("part") == "all")
+    assert set(exact["system"]) == {"talkplay_constrained", "talkplay_sampled", "talkplay_without_lyrics"}
+    assert (exact.filter(pl.col("system") != "talkplay_sampled")["value"] == 1).all()
+
+
+def test_other_decoding_trains_nothing_again(journey: ModuleType, world: Path, filled: Path, tmp_path: Path) -> None:
+    """A new default temperature is written into the model's folder; its weights come from the kept training."""
+    lake = tmp_path / "lake"
+    shutil.copytree(filled, lake)
+    journey.run(world, lake, "--stages", "training", MUSIC_RECOMMENDING__TEMPERATURE="0.7")
+    old, new = (Lake(root=str(root)).file(TALKPLAY_MODEL, "full") for root in (filled, lake))
+    assert (new / "model.safetensors").read_bytes() == (old / "model.safetensors").read_bytes()
+    assert json.loads((new / "generation_config.json").read_text())["temperature"] == 0.7
+    checkpoints = [path for path in (lake / ".kept/training/full").rglob("*") if path.suffix == ".safetensors"]
+    assert all(path.stat().st_mtime_ns == (filled / path.relative_to(lake)).stat().st_mtime_ns for path in checkpoints)
+    assert checkpoints
 
 
 def test_no_published_data_gives_empty_tables(journey: ModuleType, tmp_path: Path) -> None:

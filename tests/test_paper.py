@@ -1,5 +1,6 @@
 """The `paper` profile: the whole corpus made by the papers' models, here tiny checkpoints in the official formats."""
 
+import json
 import os
 import shutil
 import signal
@@ -19,7 +20,9 @@ import pytest
 
 from assets.content.tables import CAPTIONS, SEGMENTS, TRANSCRIPTS
 from assets.embeddings.tables import SONIC_VECTORS, VECTORS
+from assets.evaluation.tables import TALKPLAY
 from assets.making import MAKINGS
+from assets.training.tables import TALKPLAY_MODEL
 from dagster_project import definitions
 from resources.lake import Lake
 from resources.sample.checkpoints.__main__ import write_all
@@ -42,7 +45,8 @@ SETTINGS = {
     "MUSIC_TOKENS__IS_K_CAPPED": "true",
     "MUSIC_M3__IS_SIZE_CAPPED": "true",
     "MUSIC_M3__EPOCHS": "2",
-    "MUSIC_SHARDS__VOCABULARY_SIZE": "600",
+    "MUSIC_M3__HIDDEN": "[32,16]",
+    "MUSIC_SHARDS__VALIDATION_SHARE": "0.1",
     "MUSIC_WHISPER__BEAMS": "2",
     "MUSIC_WHISPER__TEMPERATURES": "[0.0,0.4]",
     "MUSIC_LP_MUSICCAPS__BEAMS": "2",
@@ -174,6 +178,17 @@ def test_the_papers_models_make_the_corpus(in_process: Path) -> None:
         vectors = lake.read(table)
         assert vectors["encoder"].str.to_lowercase().str.contains(name).all(), table.path
     assert lake.read(VECTORS["audio"])["vector"].is_not_null().sum() > 10
+
+
+def test_the_papers_base_model_is_expanded_and_judged(in_process: Path) -> None:
+    """Llama-3.2's 302 words and 5 x 9 codes; its variants stand beside CLAP and the other rivals."""
+    lake = Lake(root=str(in_process))
+    for variant in ("full", "without_self_similarity"):
+        config = json.loads((lake.file(TALKPLAY_MODEL, variant) / "config.json").read_text())
+        assert (config["model_type"], config["rope_scaling"]["rope_type"]) == ("llama", "llama3")
+        assert config["vocab_size"] == 302 + 5 * 9 + 2
+    systems = set(lake.read(TALKPLAY)["system"])
+    assert {"talkplay_constrained", "talkplay_without_self_similarity", "clap", "dense", "bm25"} <= systems
 
 
 def test_a_cluster_makes_the_same_corpus_although_a_worker_is_killed(

@@ -23,10 +23,11 @@ from assets.tokens.tables import (
     TALKPLAY_TOKENS,
     VQVAE_CODEBOOKS,
 )
-from assets.training.tables import TALKPLAY_MODEL
+from assets.training.tables import TALKPLAY_MODEL, has_model
 from assets.work import Part, Work, asset
 from resources.lake import Lake
 from resources.m3_settings import M3, Evaluation
+from resources.providers import clap_text_encoder, text_encoder
 from resources.talkplay_settings import MODALITIES
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def m3token_leads(lake: Lake) -> dg.AssetCheckResult:
         *(TURNS, QUERIES, HUMAN_TURNS, PLAYLIST_TRACKS, PLAYLIST_SPLITS, TRACKS, TAGS),
         *(TALKPLAY_TOKENS, TALKPLAY_MODEL, VECTORS["playlist"], SONIC_VECTORS),
     ],
-    sections=["recommending", "shards", "index", "embeddings"],
+    sections=["recommending", "shards", "index", "embeddings", "nv_embed", "sentence_model", "clap"],
     kinds={"torch", "parquet"},
     pool="gpu",
 )
@@ -118,30 +119,33 @@ def talkplay(work: Work) -> None:
     from assets.evaluation.talkplay_plot import plot_by_turn
     from assets.evaluation.talkplay_table import by_turn_markdown, talkplay_markdown
     from assets.tokens.pictures import markdown_of
-    from resources.torch_turn import cpu_threads
+    from resources.torch_turn import cpu_threads, device_of
 
     profile = work.profile
     for part in work:
         catalog = sql.select("evaluation/turn_catalog", part.tables(TRACKS, TAGS))
         cases, refused, notes = _turn_cases(work, part, catalog)
+        if not cases:
+            part.write({TALKPLAY: TALKPLAY.empty()}, refused, notes=notes)
+            continue
         tokens = _tokens_in_order(part, catalog)
+        variants = [variant for variant in part.partitions(TALKPLAY_MODEL) if has_model(work.lake, variant)]
         with cpu_threads(profile.talkplay.threads):
             judged = judged_models(
-                {variant: part.folder(TALKPLAY_MODEL, variant) for variant in part.partitions(TALKPLAY_MODEL)},
+                {variant: part.folder(TALKPLAY_MODEL, variant) for variant in variants},
                 cases,
                 tokens.select(MODALITIES).to_numpy(),
                 codebook_hash=tokens["codebook_hash"][0],
                 context_length=profile.shards.context_length,
                 weights=profile.index.weights,
                 settings=profile.recommending,
+                device=device_of(profile.workers.device),
             )
+        rivals = _rivals(work, part, cases, catalog)
         rows = [
             turn_rows(
                 protocol,
-                {
-                    **{name: found.counts for name, found in judged[protocol].items()},
-                    **_rivals(work, part, of, catalog),
-                },
+                {**{name: found.counts for name, found in judged[protocol].items()}, **rivals[protocol]},
                 turn_C=of.turn_C,
                 group_C=of.group_C,
                 is_warm_C=of.is_warm_C,
@@ -239,16 +243,28 @@ def _tokens_in_order(part: Part, catalog: pl.DataFrame) -> pl.DataFrame:
     return ordered
 
 
-def _rivals(work: Work, part: Part, cases: "TurnCases", catalog: pl.DataFrame) -> "dict[str, TurnCounts]":
+def _rivals(
+    work: Work, part: Part, cases: "dict[str, TurnCases]", catalog: pl.DataFrame
+) -> "dict[str, dict[str, TurnCounts]]":
+    """The rivals' counts by protocol; all cases are counted at once, so that a track's text is encoded once.
+
+    CLAP is one where it has heard a recording.
+    """
+    from assets.evaluation.turn_cases import joined
     from assets.evaluation.turn_systems import aligned_vectors, clap_counts, rival_counts
     from assets.evaluation.turn_texts import last_queries
-    from resources.providers import clap_text_encoder, text_encoder
     from resources.torch_turn import Turn
 
     profile, turn = work.profile, Turn(threads=work.profile.workers.torch_threads)
+    every = joined(list(cases.values()))
+    part.models(profile.embeddings.text_encoder)
     playlist_vectors = part.read(VECTORS["playlist"], columns=["track_id", "vector"])
-    rivals = rival_counts(cases, catalog, playlist_vectors, text_encoder(profile, turn))
-    if profile.embeddings.sonic_encoder == "clap":
-        vectors_ND = aligned_vectors(catalog["track_id"], part.read(SONIC_VECTORS, columns=["track_id", "vector"]))
-        rivals["clap"] = clap_counts(cases, vectors_ND, last_queries(cases.prompts), clap_text_encoder(profile, turn))
-    return rivals
+    rivals = rival_counts(every, catalog, playlist_vectors, text_encoder(profile, turn))
+    sonic = part.read(SONIC_VECTORS, columns=["track_id", "vector"]).drop_nulls()
+    if profile.embeddings.sonic_encoder == "clap" and sonic.height:
+        part.models("clap")
+        vectors_ND = aligned_vectors(catalog["track_id"], sonic)
+        rivals["clap"] = clap_counts(every, vectors_ND, last_queries(every.prompts), clap_text_encoder(profile, turn))
+    sizes = [len(of.prompts) for of in cases.values()]
+    split = {system: counts.split(sizes) for system, counts in rivals.items()}
+    return {protocol: {system: split[system][place] for system in split} for place, protocol in enumerate(cases)}

@@ -7,13 +7,13 @@ sampled: as published (TalkPlay 4.4): one sequence is sampled, and tracks are ra
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from assets.evaluation.turn_cases import NO_TRACK, TurnCases
-from assets.evaluation.turn_counts import TurnCounts, counts_of_scores
+from assets.evaluation.turn_counts import Scores, TurnCounts, counts_of_scores
 from assets.index.matching import Matcher
 from assets.training.beams import beam_search
 from assets.training.export import Loaded, load_model
@@ -21,6 +21,9 @@ from assets.training.prompts import Chat, Turn, blanked_codes, prompt_room, prom
 from assets.training.sampling import sample_tracks
 from assets.training.trie import TrackTrie
 from resources.talkplay_settings import FULL, Recommending, variant_of
+
+if TYPE_CHECKING:
+    import torch
 
 # C cases, B cases of a batch, N catalog tracks, M modalities, S distinct sequences, T ranked tracks
 IntArray = npt.NDArray[np.int32]
@@ -43,8 +46,9 @@ def judged_models(
     context_length: int,
     weights: Sequence[int],
     settings: Recommending,
+    device: "torch.device | str" = "cpu",
 ) -> dict[str, dict[str, Judged]]:
-    """The systems that the folders of models make, by protocol and name: the full one's two, and each other's.
+    """The systems that the folders of models make on a device, by protocol and name: two of the full one, else one.
 
     `codes_NM` are those of the catalog's tracks in its order. Raises ValueError for a model of other codebooks.
     """
@@ -56,6 +60,7 @@ def judged_models(
                 f"{folder} was trained on codebooks {loaded.codebook_hash[:12]}, the tokens are of "
                 f"{codebook_hash[:12]}: materialize shards and training/talkplay_model"
             )
+        loaded.model.to(device)
         for protocol, cases in protocols.items():
             judged = constrained_counts(loaded, cases, codes_NM, context_length=context_length, settings=settings)
             if variant != FULL:
@@ -129,13 +134,25 @@ def sampled_counts(
             trie=None,
             without=without,
         )
-        ranking = matcher.rank_many(sampled.codes_BM, top=MOST_RANKED)
-        scores_BN = np.full((len(places_B), len(codes_NM)), -np.inf, np.float32)
-        np.put_along_axis(scores_BN, ranking.rows.astype(np.int64), _classes(ranking.scores, ranking.masks), axis=1)
+        scores_BN = _ranked(matcher, sampled.codes_BM, tracks=len(codes_NM), most=MOST_RANKED)
         parts.append((places_B, counts_of_scores(scores_BN, _of(cases, places_B))))
         matches = matcher.exact_many(sampled.codes_BM)
         is_exact_C[places_B] = sampled.is_formed_B & np.array([len(rows) > 0 for rows in matches])
     return Judged(_in_order(parts), is_exact_C)
+
+
+def _ranked(matcher: Matcher, codes_BM: IntArray, *, tracks: int, most: int) -> Scores:
+    """Scores that rank the tracks as the matcher does, equal for equal matches; minus infinity of those after `most`.
+
+    And of those that match like the last of these: which of its equals are left out says nothing.
+    """
+    ranking = matcher.rank_many(codes_BM, top=most)
+    classes_BT = _classes(ranking.scores, ranking.masks)
+    if tracks > most:
+        classes_BT[classes_BT == classes_BT[:, -1:]] = -np.inf
+    scores_BN = np.full((len(codes_BM), tracks), -np.inf, np.float32)
+    np.put_along_axis(scores_BN, ranking.rows.astype(np.int64), classes_BT, axis=1)
+    return scores_BN
 
 
 def _classes(scores_BT: npt.NDArray[np.integer], masks_BT: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

@@ -4,6 +4,7 @@ Tracks are rows of the catalog. Candidates of a case are all tracks of the catal
 before (our choice: the paper does not say), alike for every system.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -55,6 +56,13 @@ class TurnCases(NamedTuple):
             self.group_C[places],
             self.is_warm_C[places],
         )
+
+
+def joined(parts: Sequence[TurnCases]) -> TurnCases:
+    """The cases of all parts, in their order, to be counted at once; groups keep the numbers of their part."""
+    lists = ([case for part in parts for case in part[place]] for place in range(3))
+    arrays = (np.concatenate([part[place] for part in parts]) for place in range(3, len(TurnCases._fields)))
+    return TurnCases(*lists, *arrays)  # type: ignore[arg-type]
 
 
 def test_cases(turns: pl.DataFrame, catalog: pl.DataFrame) -> TurnCases:

@@ -3,7 +3,7 @@
 Candidates of a case are the tracks of the catalog but those it has `seen`. Of several targets the best counts.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +26,13 @@ class TurnCounts(NamedTuple):
     above_C: Counts
     ties_C: Counts
     good_C: Counts
+
+    def split(self, sizes: Sequence[int]) -> "list[TurnCounts]":
+        """The counts of parts of so many cases, one after the other."""
+        ends = np.cumsum(sizes)[:-1]
+        return [
+            TurnCounts(*numbers) for numbers in zip(*(np.split(numbers_C, ends) for numbers_C in self), strict=True)
+        ]
 
 
 def counts_of_scores(scores_BN: Scores, cases: TurnCases) -> TurnCounts:

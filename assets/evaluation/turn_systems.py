@@ -5,13 +5,13 @@ playlists. id_only: nearness to the tracks recommended so far. chance: nothing.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from assets.evaluation.turn_cases import NO_TRACK, TurnCases
+from assets.evaluation.turn_cases import NO_TRACK, TurnCases, joined
 from assets.evaluation.turn_counts import Counts, Scores, TurnCounts, counts_in_blocks
 from assets.evaluation.turn_texts import chat_texts, documents, last_queries
 from resources.refusals import Refusal
@@ -32,14 +32,18 @@ def rival_counts(
     bm25 and dense read the whole chat so far, as in the paper; bm25_last and dense_last the query alone.
     """
     texts = documents(catalog)
-    chats, queries = chat_texts(cases.prompts, catalog["title"].to_list()), last_queries(cases.prompts)
+    # Counted at once: the texts of the tracks are indexed and encoded once for both.
+    both, sizes = joined([cases, cases]), [len(cases.prompts)] * 2
+    queries = [*chat_texts(cases.prompts, catalog["title"].to_list()), *last_queries(cases.prompts)]
+    bm25, bm25_last = bm25_counts(both, texts, queries).split(sizes)
+    dense, dense_last = dense_counts(both, texts, queries, encoder).split(sizes)
     popularity_N = catalog["train_appearances"].to_numpy()
     vectors_ND = aligned_vectors(catalog["track_id"], playlist_vectors)
     return {
-        "bm25": bm25_counts(cases, texts, chats),
-        "bm25_last": bm25_counts(cases, texts, queries),
-        "dense": dense_counts(cases, texts, chats, encoder),
-        "dense_last": dense_counts(cases, texts, queries, encoder),
+        "bm25": bm25,
+        "bm25_last": bm25_last,
+        "dense": dense,
+        "dense_last": dense_last,
         "popularity": popularity_counts_of_turns(cases, popularity_N),
         "id_only": id_only_counts(cases, vectors_ND, popularity_N),
         "chance": chance_counts(cases, tracks=catalog.height),
@@ -54,8 +58,11 @@ def bm25_counts(cases: TurnCases, texts: Sequence[str], queries: Sequence[str]) 
     import bm25s
     from scipy.sparse import csc_array
 
+    words = [_words(text) for text in texts]
+    if not any(words):
+        return chance_counts(cases, tracks=len(texts))
     index = bm25s.BM25(k1=1.5, b=0.75, method="lucene")
-    index.index([_words(text) for text in texts], show_progress=False)
+    index.index(words, show_progress=False)
     parts = (index.scores[name] for name in ("data", "indices", "indptr"))
     weights_NV = csc_array(tuple(parts), shape=(len(texts), len(index.scores["indptr"]) - 1)).tocsr()
 
@@ -78,10 +85,9 @@ def dense_counts(cases: TurnCases, texts: Sequence[str], queries: Sequence[str],
     distinct = {text: place for place, text in enumerate(dict.fromkeys(texts))}
     # Equal texts get one score: a product's last bits depend on where in the matrix a row is.
     text_N = np.array([distinct[text] for text in texts], np.int64)
-    vectors_UD, queries_CD = _encoded(list(distinct), encoder), _encoded(queries, encoder)
-    return counts_in_blocks(
-        cases, lambda places: _cosines(queries_CD[places], vectors_UD)[:, text_N], tracks=len(texts)
-    )
+    vectors_UD = _encoded(list(distinct), encoder)
+    score = _cosines(_encoded(queries, encoder), vectors_UD)
+    return counts_in_blocks(cases, lambda places: score(places)[:, text_N], tracks=len(texts))
 
 
 def clap_counts(cases: TurnCases, vectors_ND: Matrix, queries: Sequence[str], encoder: TextEncoder) -> TurnCounts:
@@ -94,8 +100,7 @@ def clap_counts(cases: TurnCases, vectors_ND: Matrix, queries: Sequence[str], en
             f"recordings have {vectors_ND.shape[1]} dimensions, {encoder.name} {encoder.dimensions}; wanted one model "
             "for both: materialize embeddings/sonic_vectors with the profile's CLAP"
         )
-    queries_CD = _encoded(queries, encoder)
-    return counts_in_blocks(cases, lambda places: _cosines(queries_CD[places], vectors_ND), tracks=len(vectors_ND))
+    return counts_in_blocks(cases, _cosines(_encoded(queries, encoder), vectors_ND), tracks=len(vectors_ND))
 
 
 def popularity_counts_of_turns(cases: TurnCases, popularity_N: npt.NDArray[np.integer]) -> TurnCounts:
@@ -119,10 +124,10 @@ def id_only_counts(cases: TurnCases, vectors_ND: Matrix, popularity_N: npt.NDArr
         rows = [turn.track for turn in prompt.past if turn.track != NO_TRACK and has_vector_N[turn.track]]
         if rows:
             queries_CD[case] = vectors_ND[rows].mean(axis=0)
-    has_query_C = np.any(queries_CD != 0, axis=1)
+    has_query_C, cosines = np.any(queries_CD != 0, axis=1), _cosines(queries_CD, vectors_ND)
 
     def score(places: slice) -> Scores:
-        scores_BN = _cosines(queries_CD[places], vectors_ND)
+        scores_BN = cosines(places)
         scores_BN[~has_query_C[places]] = popularity_N
         return scores_BN
 
@@ -169,8 +174,16 @@ def _has_vector(vectors_ND: Matrix) -> npt.NDArray[np.bool_]:
     return has_vector_N
 
 
-def _cosines(queries_BD: Matrix, vectors_ND: Matrix) -> Scores:
-    """Products of unit vectors up to a query's length; 0 to a query of NaN, minus infinity of a vector of NaN."""
-    scores_BN: Scores = np.nan_to_num(queries_BD) @ np.nan_to_num(vectors_ND).T
-    scores_BN[:, ~_has_vector(vectors_ND)] = -np.inf
-    return scores_BN
+def _cosines(queries_CD: Matrix, vectors_ND: Matrix) -> Callable[[slice], Scores]:
+    """What scores the cases of a slice: products of unit vectors up to a query's length.
+
+    0 to a query of NaN, minus infinity of a vector of NaN.
+    """
+    queries_CD, known_ND, is_unknown_N = np.nan_to_num(queries_CD), np.nan_to_num(vectors_ND), ~_has_vector(vectors_ND)
+
+    def score(places: slice) -> Scores:
+        scores_BN: Scores = queries_CD[places] @ known_ND.T
+        scores_BN[:, is_unknown_N] = -np.inf
+        return scores_BN
+
+    return score

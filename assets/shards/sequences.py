@@ -245,7 +245,7 @@ def _empty_sequences(starts: LongArray) -> Sequences:
     return Sequences(np.empty(starts[-1], dtype=np.int32), np.empty(starts[-1], dtype=np.bool_), starts)
 
 
-@numba.njit  # type: ignore[untyped-decorator]
+@numba.njit(cache=True)  # type: ignore[untyped-decorator]
 def _piece_starts(lengths_Q: LongArray, conversation_Q: npt.NDArray[np.uint32], room: int) -> BoolArray:
     is_first_Q = np.empty(len(lengths_Q), dtype=np.bool_)
     used = 0
@@ -255,7 +255,7 @@ def _piece_starts(lengths_Q: LongArray, conversation_Q: npt.NDArray[np.uint32], 
     return is_first_Q
 
 
-@numba.njit  # type: ignore[untyped-decorator]
+@numba.njit(cache=True)  # type: ignore[untyped-decorator]
 def _put(sequences: Sequences, at: int, ids: IntArray, is_label: bool) -> int:
     """Write ids from `at` on; returns where the next go."""
     for place in range(len(ids)):
@@ -264,7 +264,7 @@ def _put(sequences: Sequences, at: int, ids: IntArray, is_label: bool) -> int:
     return at + len(ids)
 
 
-@numba.njit  # type: ignore[untyped-decorator]
+@numba.njit(cache=True)  # type: ignore[untyped-decorator]
 def _fill_turns(
     sequences: Sequences,
     places: TurnPlaces,
@@ -288,7 +288,7 @@ def _fill_turns(
         _put(sequences, at, markers.closing, True)
 
 
-@numba.njit  # type: ignore[untyped-decorator]
+@numba.njit(cache=True)  # type: ignore[untyped-decorator]
 def _fill_tracks(
     sequences: Sequences, versions: Versions, track_L: LongArray, wrapped_NW: IntArray, markers: Markers
 ) -> None:

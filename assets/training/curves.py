@@ -14,6 +14,7 @@ from tensorboardX import SummaryWriter
 Split = Literal["train", "validation"]
 SIZE_INCHES = (8.0, 6.4)
 DOTS_PER_INCH = 100
+MOST_POINTS = 2000  # of a line: a training of millions of steps would take minutes and fill a disk
 SMOOTHED_SHARE = 50  # a line of training steps is a moving mean over one of so many parts of it: our choice
 EVENTS = "events.out.tfevents.0.talkplay"  # TensorBoard's own would hold the time and the machine's name
 SCALARS = ("conversations", "playlists", "self_similarity", "loss", "learning_rate", "gradient_norm")
@@ -41,7 +42,8 @@ def curves_frame(points: Iterable[Point]) -> pl.DataFrame:
 def plot_curves(curves: pl.DataFrame) -> bytes:
     """PNG of rows of `training/talkplay_curves`: cross-entropy by step above, self-similarity below.
 
-    A colour a variant; the line of validation is drawn through, that of training is a pale moving mean.
+    A colour a variant, at most MOST_POINTS points a line; the line of validation is drawn through, that of training is
+    a pale moving mean.
     """
     figure = Figure(figsize=SIZE_INCHES, dpi=DOTS_PER_INCH, layout="constrained")
     canvas = FigureCanvasAgg(figure)
@@ -57,7 +59,7 @@ def plot_curves(curves: pl.DataFrame) -> bytes:
     below.set_xlabel("step; solid: validation, pale: training (moving mean)")
     for axes in (above, below):
         axes.grid(alpha=0.3)
-    if variants:
+    if above.get_legend_handles_labels()[0]:
         above.legend()
     png = io.BytesIO()
     canvas.print_png(png, metadata={"Software": None})
@@ -67,7 +69,8 @@ def plot_curves(curves: pl.DataFrame) -> bytes:
 def write_events(folder: Path, curves: pl.DataFrame) -> None:
     """TensorBoard's files: a run for training and one for validation, in a folder a variant where there are variants.
 
-    No time is in them but that of the writing, in each file's first record.
+    A run has every n-th row, at most MOST_POINTS. No time is in them but that of the writing, in each file's first
+    record.
     """
     keys = [name for name in ("variant", "split") if name in curves.columns]
     for names, rows in curves.sort("step").group_by(keys, maintain_order=True):
@@ -75,7 +78,7 @@ def write_events(folder: Path, curves: pl.DataFrame) -> None:
         run.mkdir(parents=True, exist_ok=True)
         before = set(run.iterdir())
         with SummaryWriter(logdir=str(run), write_to_disk=True) as writer:
-            for row in rows.iter_rows(named=True):
+            for row in _thinned(rows).iter_rows(named=True):
                 for name in SCALARS:
                     if row[name] is not None:
                         writer.add_scalar(name, row[name], row["step"], walltime=0.0)
@@ -90,12 +93,16 @@ def _draw(axes: Axes, rows: pl.DataFrame, column: str, *, label: str, colour: st
         if line.is_empty():
             continue
         window = max(1, len(line) // SMOOTHED_SHARE) if split == "train" else 1
-        values = line[column].rolling_mean(window, min_samples=1)
+        line = _thinned(line.with_columns(pl.col(column).rolling_mean(window, min_samples=1)))
         axes.plot(
             line["step"],
-            values,
+            line[column],
             color=colour,
             alpha=alpha,
             label=label if split == "validation" else None,
             linewidth=1.5,
         )
+
+
+def _thinned(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.gather_every(max(1, -(-len(rows) // MOST_POINTS)))

@@ -11,13 +11,14 @@ from assets.making import asset_key
 from assets.partitions import TALKPLAY_VARIANTS
 from assets.shards.tables import CONTINUATIONS, CONVERSATIONS, TOKENIZER
 from assets.tokens.tables import CODEBOOKS
-from assets.training.tables import TALKPLAY_CURVES, TALKPLAY_MODEL
+from assets.training.tables import TALKPLAY_CURVES, TALKPLAY_MODEL, has_model
 from assets.work import Part, Work, asset
 from resources.hashing import sha256_of_file
 from resources.lake import Lake, Made
 from resources.talkplay_settings import MODALITIES, variant_of
 
 if TYPE_CHECKING:
+    from assets.shards.writing import Manifest
     from assets.training.export import Card
     from assets.training.loop import Source, Trained
 
@@ -40,6 +41,7 @@ def talkplay_model(work: Work) -> None:
     killed run goes on from its last checkpoint. `from_pretrained` opens the folder.
     """
     from assets.shards.tokenizer import load_tokenizer
+    from assets.training.agreement import agreed_hash
     from assets.training.curves import plot_curves, write_events
     from assets.training.expansion import open_base
     from assets.training.export import save_model
@@ -49,22 +51,29 @@ def talkplay_model(work: Work) -> None:
 
     settings = work.profile.talkplay
     for part in work:
+        sources = _sources(part, work.lake.kept / "rows")
+        if not any(len(source.train) for source in sources.values()):
+            part.write({TALKPLAY_CURVES: TALKPLAY_CURVES.empty()}, notes={"training rows": 0})
+            part.write_folder(TALKPLAY_MODEL, _without_rows)
+            continue
         variant = variant_of(part.key)
         seed = settings.seed if variant.seed is None else variant.seed
         tokenizer = load_tokenizer(part.folder(TOKENIZER))
         codebooks = {modality: work.lake.read(CODEBOOKS, modality) for modality in part.partitions(CODEBOOKS)}
+        codebooks_hash = agreed_hash(_manifests(part), tokenizer.content_hash, codebooks)
         part.models("talkplay")
         base = Path(work.profile.models) / settings.model if settings.model else None
         opened = open_base(settings, tokenizer, folder=base, seed=seed)
         kept = work.lake.kept / "training" / part.key
         trained = train(
             opened.model,
-            _sources(part, work.lake.kept / "rows"),
+            sources,
             code_similarities(codebooks, tokenizer, without=variant.without_modality),
             settings,
             seed=seed,
             blank=blanking(tokenizer, variant.without_modality),
             hidden=blanking(tokenizer, MODALITIES[0]),
+            first_music_id=tokenizer.first_id,
             has_self_similarity=variant.has_self_similarity,
             kept=kept,
             device=work.profile.workers.device,
@@ -74,7 +83,7 @@ def talkplay_model(work: Work) -> None:
         curves = trained.curves.with_columns(variant=pl.lit(part.key))
         write_events(kept / "events", curves)
         figures = {**opened.expansion._asdict(), **_figures(trained)}
-        card = _card(work, part, tokenizer.content_hash, figures)
+        card = _card(work, part, seed, {"tokenizer": tokenizer.content_hash, "codebooks": codebooks_hash}, figures)
         notes = {**figures, "tokens per second": round(trained.tokens_per_s), "losses": _picture(plot_curves(curves))}
         part.write({TALKPLAY_CURVES: curves}, notes=notes)
         save = partial(save_model, model=opened.model, tokenizer=tokenizer, card=card)
@@ -92,7 +101,8 @@ def codebooks_agree(lake: Lake) -> dg.AssetCheckResult:
     of_shards = {table.path: read_manifest(lake.file(table)).codebook_hash for table in SOURCES.values()}
     of_models = {
         variant: read_card(lake.file(TALKPLAY_MODEL, variant)).codebook_hash
-        for variant in lake.partitions(TALKPLAY_MODEL)
+        for variant in TALKPLAY_VARIANTS.get_partition_keys()
+        if has_model(lake, variant)
     }
     return dg.AssetCheckResult(
         passed=len({*of_shards.values(), *of_models.values()}) == 1, metadata={**of_shards, **of_models}
@@ -116,25 +126,32 @@ def _figures(trained: "Trained") -> dict[str, float]:
     return {"steps": trained.steps, "best step": trained.best_step, **losses}
 
 
-def _card(work: Work, part: Part, tokenizer_hash: str, figures: dict[str, float]) -> "Card":
-    from assets.shards.writing import MANIFEST, read_manifest
+def _manifests(part: Part) -> "list[Manifest]":
+    from assets.shards.writing import read_manifest
+
+    return [read_manifest(part.folder(table)) for table in SOURCES.values()]
+
+
+def _card(work: Work, part: Part, seed: int, hashes: dict[str, str], figures: dict[str, float]) -> "Card":
+    from assets.shards.writing import MANIFEST
     from assets.training.export import Card
 
-    folders = {table.path: part.folder(table) for table in SOURCES.values()}
-    hashes = {read_manifest(folder).codebook_hash for folder in folders.values()}
-    if len(hashes) > 1:
-        raise ValueError("conversations and continuations are of different codebooks: materialize the shards first")
-    manifests = {path: sha256_of_file(folder / MANIFEST) for path, folder in folders.items()}
+    manifests = {table.path: sha256_of_file(part.folder(table) / MANIFEST) for table in SOURCES.values()}
     settings = work.profile.talkplay
     return Card(
         variant=part.key,
-        codebook_hash=hashes.pop(),
-        data={**manifests, "tokenizer": tokenizer_hash},
-        settings=settings.model_dump(),
+        codebook_hash=hashes["codebooks"],
+        data={**manifests, "tokenizer": hashes["tokenizer"]},
+        settings={**settings.model_dump(), "seed": seed},
         figures=figures,
         base=settings.model,
         recommending=work.profile.recommending,
     )
+
+
+def _without_rows(folder: Path) -> Made:
+    (folder / "README.md").write_text("No model: there are no training rows. Bring playlists, and fill again.\n")
+    return Made(rows=0)
 
 
 def _save(save: "partial[None]", tensors: int, folder: Path) -> Made:

@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from assets.shards.tokenizer import ExpandedTokenizer
 from resources.talkplay_settings import Talkplay
+from resources.torch_turn import cpu_threads
 
 # V vocabulary rows, N new rows, D hidden
 
@@ -36,15 +37,20 @@ class Opened(NamedTuple):
 
 
 def open_base(settings: Talkplay, tokenizer: ExpandedTokenizer, *, folder: Path | None, seed: int) -> Opened:
-    """The model to train, float32: from a folder, or without one a small Llama with weights drawn from the seed."""
+    """The model to train, float32: from a folder, or without one a small Llama with weights drawn from the seed.
+
+    Raises ValueError for a folder whose own tokenizer is not the one that was expanded.
+    """
     if folder is None:
         model = _small_llama(settings, tokenizer.first_id, seed)
     else:
+        _check_words(folder, tokenizer)
         model = AutoModelForCausalLM.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
         )
         _check_head(model, folder)
-    expansion = expand_rows(model, rows=tokenizer.size, first_id=tokenizer.first_id, seed=seed)
+    with cpu_threads(settings.threads):  # they decide the last bits of new rows, by which a training is known again
+        expansion = expand_rows(model, rows=tokenizer.size, first_id=tokenizer.first_id, seed=seed)
     _name_tokens(model.config, tokenizer)
     return Opened(model, expansion)
 
@@ -99,6 +105,22 @@ def _small_llama(settings: Talkplay, rows: int, seed: int) -> PreTrainedModel:
         if weight.ndim > 1:
             nn.init.normal_(weight, std=config.initializer_range, generator=generator)
     return model
+
+
+def _check_words(folder: Path, tokenizer: ExpandedTokenizer) -> None:
+    """Refuse a model whose rows stand for other words than the shards' ids do."""
+    try:
+        found = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False).get_vocab()
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{folder}: its tokenizer can't be opened; wanted the one that shards are made with"
+        ) from error
+    wanted = {word: place for word, place in tokenizer.tokenizer.get_vocab().items() if place < tokenizer.first_id}
+    if found != wanted:
+        raise ValueError(
+            f"{folder}: its tokenizer has {len(found)} tokens, {len(found.items() & wanted.items())} of them among the "
+            f"{len(wanted)} of the shards; set shards.tokenizer to the model's folder and make the shards again"
+        )
 
 
 @torch.no_grad()

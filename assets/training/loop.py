@@ -64,6 +64,7 @@ def train(  # noqa: PLR0913 - a training has so many inputs
     seed: int,
     blank: Blank | None,
     hidden: Blank | None = None,
+    first_music_id: int = 0,
     has_self_similarity: bool,
     kept: Path,
     device: str = "auto",
@@ -72,9 +73,10 @@ def train(  # noqa: PLR0913 - a training has so many inputs
 ) -> Trained:
     """Train the model in place, going on from the checkpoint in `kept` that is of the same training.
 
-    `blank` is a modality to do without, `hidden` one that a share of the tracks hides (`unseen.py`).
+    `blank` is a modality to do without, `hidden` one that a share of the tracks hides (`unseen.py`); of the ids below
+    `first_music_id`, which are words, a share is learned in a step (`fewer_words.py`).
 
-    The last checkpoint stays in `kept`, for the caller to remove once what was trained is safe. Raises ValueError for
+    The last checkpoint stays in `kept`, without the optimizer: a second call returns its result. Raises ValueError for
     sources without rows, RuntimeError after three steps in a row without a finite gradient.
     """
     devices = devices_of(device, settings.devices)
@@ -86,6 +88,7 @@ def train(  # noqa: PLR0913 - a training has so many inputs
         seed=seed,
         blank=blank,
         hidden=hidden,
+        first_music_id=first_music_id,
         strength=settings.self_similarity if has_self_similarity else 0.0,
         kept=kept,
         identity="",
@@ -155,7 +158,7 @@ def _trained(model: Any, found: Found) -> Trained:
 
 
 def _identity(model: Any, task: Task) -> str:
-    """Of all that decides a training's result, but for the number of threads and the kind of device."""
+    """Of all that decides a training's result, but for `train`'s number of threads and the kind of device."""
     tensors = [*model.parameters(), *(tensor for pair in task.similarities for tensor in pair)]
     weights = [_digest([tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy()]) for tensor in tensors]
     rows = {
@@ -164,7 +167,9 @@ def _identity(model: Any, task: Task) -> str:
         for name, rows in sources.items()
     }
     settings = task.settings.model_dump(exclude={"checkpoint_every"})
-    return digest_of([FORM, weights, rows, settings, task.seed, task.blank, task.hidden, task.strength])
+    return digest_of(
+        [FORM, weights, rows, settings, task.seed, task.blank, task.hidden, task.first_music_id, task.strength]
+    )
 
 
 def _digest(arrays: Iterable[np.ndarray]) -> str:

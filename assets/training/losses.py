@@ -68,7 +68,11 @@ def summed_cross_entropy(model: Any, block: RowBlock, *, device: torch.device | 
     hidden_TD = output.last_hidden_state.flatten(0, 1)
     bias = getattr(head, "bias", None)
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
-    loss = _HeadLoss.apply(hidden_TD, head.weight, bias, inputs.places_P, inputs.targets_P, dtype)
+    # `ctx.needs_input_grad` is blind to no_grad, and a validation would make gradients to throw away.
+    weight, bias = (
+        tensor if torch.is_grad_enabled() or tensor is None else tensor.detach() for tensor in (head.weight, bias)
+    )
+    loss = _HeadLoss.apply(hidden_TD, weight, bias, inputs.places_P, inputs.targets_P, dtype)
     return Summed(loss, len(inputs.places_P))
 
 

@@ -1,9 +1,9 @@
 """Checkpoints of a training: written aside, flushed and renamed, so that one that has its name is complete.
 
-`<kept>/step-000000100/`: weights, best weights and optimizer state as safetensors, the curves as Parquet, state.json,
-and SHA256SUMS over the five, written last. A kill leaves the checkpoint before, or both; the highest complete one
-counts, and a new one removes the others. One that is damaged, or of other settings, data, first weights or number of
-devices, counts as never written.
+`<kept>/step-000000100/`: weights, best weights and optimizer state as safetensors (of a finished training the best
+weights alone, if it has any), the curves as Parquet, state.json, and SHA256SUMS over the five, written last. A kill
+leaves the checkpoint before, or both; the highest complete one counts, and a new one removes the others. One that is
+damaged, or of other settings, data, first weights or number of devices, counts as never written.
 """
 
 import re

@@ -8,7 +8,9 @@ import mmap
 import os
 import socket
 import tempfile
+import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from multiprocessing import get_context
@@ -19,13 +21,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import distributed
-from torch.multiprocessing.spawn import spawn
+from torch.multiprocessing.spawn import ProcessException, spawn
 
 from assets.shards.writing import ShardRows
 from resources.torch_turn import device_of
 
 LONGEST_WAIT = timedelta(hours=6)  # of one process for another: one may write a checkpoint of many GB
 LOOK_EVERY_S = 0.1
+FIRST_FAILURE = "first_failure"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,8 @@ def run_processes(
 ) -> None:
     """Call `work(share, device, log, *arguments)` in a process for each device, until all have returned.
 
-    Lines that they log are passed on. The first failure ends the others and is raised, with its traceback.
+    Lines that they log are passed on. The first failure ends the others and is raised, with its traceback, as
+    RuntimeError.
     """
     lines = get_context("spawn").Queue()
     with tempfile.TemporaryDirectory() as folder:
@@ -81,6 +85,9 @@ def run_processes(
         try:
             while not processes.join(timeout=LOOK_EVERY_S):
                 _pass_on(lines, log)
+        except ProcessException as error:
+            first = Path(folder) / FIRST_FAILURE
+            raise RuntimeError(first.read_text() if first.exists() else str(error)) from error
         finally:
             for process in processes.processes:
                 if process.is_alive():
@@ -128,6 +135,11 @@ def _process(
     )
     try:
         work(Share(rank, len(devices)), device, lines.put if rank == 0 else _silent, *arguments)
+    except BaseException:
+        # The others fail too once this one's connections close, and torch raises whichever it sees first.
+        with suppress(FileExistsError), (Path(folder) / FIRST_FAILURE).open("x") as file:
+            file.write(f"process {rank} of {len(devices)}:\n{traceback.format_exc()}")
+        raise
     finally:
         distributed.destroy_process_group()
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from assets.shards.packing import RowBlock
 from assets.shards.writing import ShardRows
 from assets.training.curves import Point, Split, curves_frame
+from assets.training.fewer_words import with_fewer_words
 from assets.training.losses import Blank, blanked, count_labels, summed_cross_entropy
 from assets.training.progress import (
     Found,
@@ -54,6 +55,7 @@ class Task:
     seed: int
     blank: Blank | None
     hidden: Blank | None  # the modality that a share of the training tracks hides
+    first_music_id: int  # ids below are words
     strength: float  # lambda; 0 where the loss is only measured
     kept: Path
     identity: str
@@ -127,7 +129,8 @@ class Training:
             rows_B, state.places[name] = draw_rows(place, count, name=name, rows=len(rows), seed=self.task.seed)
             draw = [self.task.seed, state.step, SOURCES.index(name)]
             block = blanked(rows.take(rows_B), self.task.blank)
-            blocks[name] = with_unseen(block, self.task.hidden, share=settings.unseen_share, seed=draw)
+            block = with_unseen(block, self.task.hidden, share=settings.unseen_share, seed=draw)
+            blocks[name] = with_fewer_words(block, self.task.first_music_id, share=settings.word_share, seed=draw)
             drawn[name] = rows_B.tolist()
 
         losses = self._backward(blocks)
@@ -220,16 +223,21 @@ class Training:
 
     def _save(self) -> None:
         self.curves, self.points = self.curves.vstack(curves_frame(self.points)), []
-        if self.share.rank == 0:
+        if self.share.rank:
+            return
+        if self.state.is_finished:  # kept for its result, of which the rest would be three quarters
+            tensors = Tensors({} if self.best else self.parameters, self.best, {})
+        else:
             tensors = Tensors(self.parameters, self.best, optimizer_tensors(self.optimizer, self.parameters))
-            save_checkpoint(self.task.kept, self.state, tensors, self.curves)
+        save_checkpoint(self.task.kept, self.state, tensors, self.curves)
 
     @torch.no_grad()
     def _resume(self, found: Found) -> None:
         tensors = read_tensors(found.folder)
         copy_into(self.parameters, tensors.weights)
         restore_optimizer(self.optimizer, self.parameters, tensors.optimizer)
-        self.state, self.best, self.curves = found.state, dict(tensors.best), read_curves(found.folder)
+        self.state, self.curves = found.state, read_curves(found.folder)
+        self.best = dict(tensors.best) if self.share.rank == 0 else {}
         self.log(f"going on from {found.folder}")
 
     def _parts(self, block: RowBlock) -> Iterator[RowBlock]:

@@ -2,6 +2,7 @@
 
 import dataframely as dy
 
+from resources.lake import Lake
 from resources.tables import Table
 
 
@@ -28,3 +29,9 @@ class TalkplayCurves(dy.Schema):
 
 TALKPLAY_MODEL = Table("training", "talkplay_model", TalkplayModel, form="folder")
 TALKPLAY_CURVES = Table("training", "talkplay_curves", TalkplayCurves)
+
+
+def has_model(lake: Lake, variant: str) -> bool:
+    """Whether the variant was trained: without training rows its folder holds a note alone."""
+    record = lake.record(TALKPLAY_MODEL, variant)
+    return record is not None and record.rows > 0

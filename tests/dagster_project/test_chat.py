@@ -3,11 +3,10 @@
 import http.client
 import importlib.util
 import io
-import os
-import re
+import runpy
 import signal
-import subprocess
 import sys
+import threading
 from pathlib import Path
 from types import ModuleType
 
@@ -19,6 +18,7 @@ from assets.tokens.tables import TALKPLAY_TOKENS
 from assets.training.recommender import PastTurn, Reply, Suggestion
 from assets.training.tables import TALKPLAY_MODEL
 from dagster_project.chat import main, past_turn, told
+from dagster_project.chat_page import ChatServer
 from resources.lake import Lake, Made
 
 SPEC = importlib.util.spec_from_file_location("tiny_recommender", Path(__file__).parents[1] / "tiny_recommender.py")
@@ -141,22 +141,53 @@ def test_a_wrong_setting_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: py
     assert capsys.readouterr().err == "MUSIC_PROFILE=papers: wanted one of embedded, paper\n"
 
 
-def test_the_page_is_served_until_it_is_stopped() -> None:
-    """The command says where; Ctrl+C ends it without a traceback."""
-    command = [sys.executable, "-m", "dagster_project.chat", "--page", "--port", "0"]
-    project = Path(__file__).parents[2]
-    with subprocess.Popen(
-        command, cwd=project, env=dict(os.environ), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout
-        line = process.stdout.readline()
-        match = re.fullmatch(r"http://127\.0\.0\.1:(\d+)/  \(Ctrl\+C ends it\)\n", line)
-        if match:
-            connection = http.client.HTTPConnection("127.0.0.1", int(match[1]), timeout=60)
+def test_a_folder_without_a_model_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As training leaves it where there are no playlists: a note alone."""
+    lake = Lake(root=str(tmp_path / "lake"))
+
+    def build(folder: Path) -> Made:
+        (folder / "README.md").write_text("No model.\n")
+        return Made(0)
+
+    lake.write_folder(TALKPLAY_MODEL, build, partition="full", attempt=lake.claim(TALKPLAY_MODEL, "full"))
+    monkeypatch.setenv("MUSIC_LAKE", lake.root)
+    assert main(["--say", "a"]) == 1
+    assert "holds no model, for there were no training rows" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_the_page_is_served_until_it_is_stopped(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command says where; Ctrl+C, here from a thread that has seen the page, ends it without a traceback."""
+    assert threading.current_thread() is threading.main_thread()
+    ports: list[int] = []
+    statuses: list[int] = []
+
+    class Noted(ChatServer):
+        """A server that says its port when it serves, not before."""
+
+        def service_actions(self) -> None:
+            """Called within serve_forever's loop."""
+            if not ports:
+                ports.append(self.server_port)
+                threading.Thread(target=look).start()
+
+    def look() -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", ports[0], timeout=60)
+        try:
             connection.request("GET", "/")
-            assert connection.getresponse().status == 200
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
-    assert match, line + err
-    assert process.returncode == 130
+            statuses.append(connection.getresponse().status)
+        finally:
+            connection.close()
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    monkeypatch.setattr("dagster_project.chat_page.ChatServer", Noted)
+    monkeypatch.setattr(sys, "argv", ["chat", "--page", "--port", "0"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(Path(__file__).parents[2] / "dagster_project" / "chat.py"), run_name="__main__")
+    out, err = capsys.readouterr()
+    assert (ended.value.code, statuses) == (130, [200])
+    assert out == f"http://127.0.0.1:{ports[0]}/  (Ctrl+C ends it)\n"
     assert "Traceback" not in err

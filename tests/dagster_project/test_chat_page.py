@@ -113,6 +113,11 @@ class Browser:
             assert time.monotonic() < deadline, f"{expression} is not true in:\n{self.value('document.body.innerText')}"
             time.sleep(0.05)
 
+    def open(self, address: str) -> None:
+        """Goes to a page, and waits until a person could type."""
+        self.call("Page.navigate", url=address)
+        self.wait(f"location.href === '{address}' && document.activeElement?.id === 'query'")
+
     def say(self, text: str) -> None:
         """Types into whatever has the focus, and presses Enter."""
         self.call("Input.insertText", text=text)
@@ -138,12 +143,12 @@ class Browser:
         return json.loads(message)
 
 
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Browser]:
-    """A headless Chromium of its own."""
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A headless Chromium; each test's server has a port, and so a page, of its own."""
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed")
-    browser = Browser(tmp_path / "chromium")
+    browser = Browser(tmp_path_factory.mktemp("chat") / "chromium")
     yield browser
     browser.close()
 
@@ -155,8 +160,7 @@ def turn(number: int) -> str:
 
 def test_a_person_asks_sees_tracks_and_asks_on(server: ChatServer, browser: Browser) -> None:
     """Typed question, tracks and reply; the typed follow-up is answered as the recommender answers with the history."""
-    browser.call("Page.navigate", url=server.address)
-    browser.wait("document.activeElement?.id === 'query'")
+    browser.open(server.address)
     browser.say("a calm track")
     browser.wait(turn(1))
     first = server.recommender.reply([], "a calm track", top=3, seed=7)
@@ -177,8 +181,7 @@ def test_a_person_asks_sees_tracks_and_asks_on(server: ChatServer, browser: Brow
 def test_markup_in_a_title_is_text(server: ChatServer, browser: Browser) -> None:
     """A title with a tag in it is shown letter by letter; it makes no element and runs nothing."""
     server.top = len(tiny.TITLES)
-    browser.call("Page.navigate", url=server.address)
-    browser.wait("document.activeElement?.id === 'query'")
+    browser.open(server.address)
     browser.say("<b>all</b> of them")
     browser.wait(turn(1))
     assert tiny.MARKUP in browser.value("document.body.innerText")
@@ -189,8 +192,7 @@ def test_markup_in_a_title_is_text(server: ChatServer, browser: Browser) -> None
 
 def test_an_error_is_shown_and_asked_again(server: ChatServer, browser: Browser) -> None:
     """A refused question says why in the page; what follows a repaired cause is answered."""
-    browser.call("Page.navigate", url=server.address)
-    browser.wait("document.activeElement?.id === 'query'")
+    browser.open(server.address)
     browser.value("past.push({query: 'before', track_id: 'gone', response: '', others: []})")
     browser.say("a calm track")
     browser.wait("document.querySelector('[role=alert]') !== null")
@@ -205,8 +207,7 @@ def test_an_error_is_shown_and_asked_again(server: ChatServer, browser: Browser)
 
 def test_a_new_conversation_forgets(server: ChatServer, browser: Browser) -> None:
     """The button empties the page, and the next question has no history."""
-    browser.call("Page.navigate", url=server.address)
-    browser.wait("document.activeElement?.id === 'query'")
+    browser.open(server.address)
     browser.say("a calm track")
     browser.wait(turn(1))
     before = browser.value("document.querySelector('.tracks').textContent")

@@ -167,7 +167,8 @@ def test_a_first_write_killed_at_any_step_is_absent_or_whole(tmp_path: Path) -> 
         assert not lake.partitions(ROWS) or table_word(lake) == "new"
 
 
-def test_folders_of_a_table_are_apart(lake: Lake) -> None:
+@pytest.mark.parametrize("longer", ["full-seed8", "full.seed8"])
+def test_folders_of_a_table_are_apart(lake: Lake, longer: str) -> None:
     """A table of folders may have partitions: each is committed, read and claimed alone, whatever another's name."""
 
     def build(word: str) -> Callable[[Path], Made]:
@@ -177,18 +178,18 @@ def test_folders_of_a_table_are_apart(lake: Lake) -> None:
 
         return write
 
-    attempts = {key: lake.claim(FOLDER, key) for key in ("full", "full-seed8")}
+    attempts = {key: lake.claim(FOLDER, key) for key in ("full", longer)}
     for key, attempt in attempts.items():
         lake.write_folder(FOLDER, build(key), partition=key, attempt=attempt)
-    assert lake.partitions(FOLDER) == ["full", "full-seed8"]
+    assert lake.partitions(FOLDER) == ["full", longer]
     assert {key: (lake.file(FOLDER, key) / "word.txt").read_text() for key in attempts} == {
         key: key for key in attempts
     }
 
-    other = lake.claim(FOLDER, "full-seed8")
-    staged = lake._staged_path(FOLDER, "full-seed8", "0" * 32)
+    other = lake.claim(FOLDER, longer)
+    staged = lake._staged_path(FOLDER, longer, "0" * 32)
     staged.mkdir()
     lake.write_folder(FOLDER, build("new"), partition="full", attempt=lake.claim(FOLDER, "full"))
     assert staged.exists()
-    lake.write_folder(FOLDER, build("newer"), partition="full-seed8", attempt=other)
+    lake.write_folder(FOLDER, build("newer"), partition=longer, attempt=other)
     assert (lake.file(FOLDER, "full") / "word.txt").read_text() == "new"

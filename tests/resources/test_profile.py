@@ -19,6 +19,11 @@ PUBLISHED = {
     ("tokens", "kmeans_k"): 1024,  # TalkPlay 4.1
     ("shards", "context_length"): 1024,  # TalkPlay section 5
     ("index", "weights"): [25, 16, 9, 4, 1],  # TalkPlay 4.4
+    ("talkplay", "rows"): 48,  # TalkPlay section 5, as the next
+    ("talkplay", "steps"): 2_300_000,
+    ("talkplay", "devices"): 8,
+    ("recommending", "temperature"): 1.0,  # TalkPlay 4.4
+    ("recommending", "top_p"): 0.9,
 }
 
 
@@ -109,7 +114,10 @@ def test_the_profiles_differ_in_scale_alone() -> None:
     for section in SECTIONS:
         changed = {field for field, value in paper[section].items() if embedded[section][field] != value}
         changed -= {"language_model"}  # a provider
+        if section in ("talkplay", "shards"):
+            changed -= {"model", "tokenizer"}  # the paper's base, and its words
         assert not [field for field in changed if field.endswith(("seed", "model", "tokenizer"))]
+    assert PAPER.talkplay.model == PAPER.shards.tokenizer == "Llama-3.2-1B-Instruct"
 
 
 def test_the_paper_profile_takes_the_papers_models() -> None:

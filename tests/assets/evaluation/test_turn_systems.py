@@ -100,6 +100,11 @@ def test_a_refused_query_finds_all_with_a_vector_alike() -> None:
     assert lists(dense_counts(cases(0, 2), ["north", "east", "?"], ["?", "?"], Compass())) == [(0, 2, 1), (2, 1, 1)]
 
 
+def test_bm25_without_a_word_finds_all_alike() -> None:
+    """Titles may be of signs alone."""
+    assert lists(bm25_counts(cases(0), ["!!!", ""], ["!!!"])) == [(0, 2, 1)]
+
+
 def test_dense_encodes_a_text_once() -> None:
     """Equal texts of tracks, and equal queries."""
     encoder = Compass()
@@ -193,3 +198,16 @@ def test_all_rivals_judge_the_same_cases(monkeypatch: pytest.MonkeyPatch) -> Non
     assert parts == whole
     assert list(whole) == ["bm25", "bm25_last", "dense", "dense_last", "popularity", "id_only", "chance"]
     assert (whole["bm25"], whole["bm25_last"]) == ([(0, 1, 1), (1, 1, 1)], [(0, 1, 1), (0, 1, 1)])
+
+
+def test_rivals_encode_the_tracks_texts_once() -> None:
+    """Though dense text is asked with chats and with last queries; so are queries that are a whole chat."""
+    catalog = pl.DataFrame({"track_id": ["a", "b"], "title": ["north", "west"], "train_appearances": [2, 1]})
+    catalog = catalog.with_columns(artist=None, album=None, tags=None, release_year=None).cast(
+        {"artist": pl.String, "album": pl.String, "tags": pl.List(pl.String), "release_year": pl.Int32}
+    )
+    vectors = pl.DataFrame(schema={"track_id": pl.String, "vector": pl.Array(pl.Float32, 2)})
+    of, encoder = cases(0, 1), Compass()
+    of.prompts[:] = [Prompt((), "east"), Prompt((ChatTurn("east", 0, ""),), "west")]
+    rival_counts(of, catalog, vectors, encoder)
+    assert sorted(encoder.asked) == ["east", "north", "west", "west", "west\neast\nnorth"]

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 from tensorboardX.proto.event_pb2 import Event
 
-from assets.training.curves import EVENTS, Point, curves_frame, plot_curves, write_events
+from assets.training.curves import EVENTS, MOST_POINTS, Point, curves_frame, plot_curves, write_events
 from assets.training.tables import TALKPLAY_CURVES
 
 POINTS = [
@@ -78,3 +78,13 @@ def test_events_of_one_training_need_no_variant(tmp_path: Path) -> None:
     """Curves as `train` returns them are two runs."""
     write_events(tmp_path, curves_frame(POINTS))
     assert (tmp_path / "validation" / EVENTS).is_file()
+
+
+def test_a_long_training_is_thinned(tmp_path: Path) -> None:
+    """Of twice as many steps and one more TensorBoard gets every third, from the first on; all steps stay a row."""
+    steps = 2 * MOST_POINTS + 1
+    long = curves_frame(Point("train", step, 5.0, 4.0, 0.5, 9.5, None, None) for step in range(steps))
+    write_events(tmp_path, long)
+    losses = [step for name, step, _ in scalars(tmp_path / "train" / EVENTS) if name == "loss"]
+    assert losses == list(range(0, steps, 3))
+    assert len(losses) <= MOST_POINTS < len(long)

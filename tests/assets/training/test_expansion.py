@@ -1,11 +1,13 @@
 """Models gain the rows of the music tokens."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from transformers import (
+    AutoTokenizer,
     CohereConfig,
     CohereForCausalLM,
     GPT2Config,
@@ -22,17 +24,26 @@ from transformers import (
 from assets.shards.tokenizer import ExpandedTokenizer, expand_tokenizer, train_tokenizer
 from assets.tokens.vocabulary import Vocabulary
 from assets.training.expansion import closing_id, expand_rows, open_base
+from resources.sample.checkpoints.llama import FOLDER, write
 from resources.talkplay_settings import MODALITIES, Talkplay
 
 SMALL = Talkplay(hidden_size=16, layers=1, heads=2, feed_forward=24)
+TEXTS, VOCABULARY = ["a calm track"], Vocabulary(MODALITIES, (2,) * 5)
 SHAPE = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 24}
 
 
 @pytest.fixture(scope="module")
 def tokenizer() -> ExpandedTokenizer:
     """Five modalities of two codes and a missing one after the text: 17 music tokens."""
-    vocabulary = Vocabulary(MODALITIES, (2,) * 5)
-    return expand_tokenizer(train_tokenizer(["a calm track"], vocabulary_size=270), vocabulary)
+    return expand_tokenizer(train_tokenizer(TEXTS, vocabulary_size=270), VOCABULARY)
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny folder in the form of the published base, with its tokenizer."""
+    models = tmp_path_factory.mktemp("models")
+    write(models)
+    return models / FOLDER
 
 
 def llama(rows: int, width: int = 16) -> LlamaForCausalLM:
@@ -163,16 +174,18 @@ def test_the_config_names_the_tokenizers_tokens(tokenizer: ExpandedTokenizer) ->
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "qwen2"])
-def test_a_folders_model_is_opened(tmp_path: Path, tokenizer: ExpandedTokenizer, kind: str) -> None:
+def test_a_folders_model_is_opened(tmp_path: Path, kind: str) -> None:
     """Its own weights stay; bfloat16 files become float32."""
-    saved = base(kind, tokenizer.first_id).bfloat16()
+    saved = base(kind, 280).bfloat16()
     saved.save_pretrained(tmp_path)
+    train_tokenizer(TEXTS, vocabulary_size=270).save_pretrained(tmp_path)
+    tokenizer = expand_tokenizer(AutoTokenizer.from_pretrained(tmp_path, local_files_only=True), VOCABULARY)
     model, expansion = open_base(SMALL, tokenizer, folder=tmp_path, seed=7)
     assert expansion.old_rows == tokenizer.first_id
     rows = model.get_input_embeddings().weight
     assert rows.dtype == torch.float32
     np.testing.assert_array_equal(
-        rows[: tokenizer.first_id].detach(), saved.get_input_embeddings().weight.detach().float()
+        rows[: tokenizer.first_id].detach(), saved.get_input_embeddings().weight[: tokenizer.first_id].detach().float()
     )
 
 
@@ -180,5 +193,41 @@ def test_a_model_that_scales_its_logits_is_an_error(tmp_path: Path, tokenizer: E
     """The loss applies the head itself and would train another model than the one that generates."""
     config = CohereConfig(**SHAPE, vocab_size=tokenizer.first_id, logit_scale=0.1, pad_token_id=0)
     CohereForCausalLM(config).save_pretrained(tmp_path)
+    train_tokenizer(TEXTS, vocabulary_size=270).save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="CohereForCausalLM scales its logits"):
+        open_base(SMALL, tokenizer, folder=tmp_path, seed=7)
+
+
+def test_a_published_model_and_its_tokenizer_belong_together(published: Path) -> None:
+    """The tokenizer that the shards were made with is the folder's, expanded."""
+    own = expand_tokenizer(AutoTokenizer.from_pretrained(published, local_files_only=True), VOCABULARY)
+    model, expansion = open_base(SMALL, own, folder=published, seed=7)
+    assert (expansion.old_rows, expansion.new_rows) == (own.first_id, 17)
+    assert model.config.vocab_size == own.size
+
+
+def test_a_model_of_another_tokenizer_is_an_error(published: Path, tokenizer: ExpandedTokenizer) -> None:
+    """It has rows enough for the shards' ids, which stand for other words."""
+    assert AutoTokenizer.from_pretrained(published, local_files_only=True).vocab_size >= tokenizer.first_id
+    with pytest.raises(ValueError, match=f"among the {tokenizer.first_id} of the shards; set shards.tokenizer to the"):
+        open_base(SMALL, tokenizer, folder=published, seed=7)
+
+
+def test_words_in_another_order_are_another_tokenizer(tmp_path: Path) -> None:
+    """As many words, the same ones: two of them have changed ids, so their rows would be each other's."""
+    trained, config = train_tokenizer(TEXTS, vocabulary_size=270), tmp_path / "tokenizer.json"
+    llama(len(trained)).save_pretrained(tmp_path)
+    trained.save_pretrained(tmp_path)
+    content = json.loads(config.read_text())
+    words = content["model"]["vocab"]
+    words["a"], words["b"] = words["b"], words["a"]
+    config.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=f"{len(trained)} tokens, {len(trained) - 2} of them among"):
+        open_base(SMALL, expand_tokenizer(trained, VOCABULARY), folder=tmp_path, seed=7)
+
+
+def test_a_model_without_a_tokenizer_is_an_error(tmp_path: Path, tokenizer: ExpandedTokenizer) -> None:
+    """Nothing says what its rows stand for."""
+    llama(tokenizer.first_id).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="its tokenizer can't be opened"):
         open_base(SMALL, tokenizer, folder=tmp_path, seed=7)

@@ -13,12 +13,14 @@ import pytest
 import torch
 
 from assets.training.losses import Blank
+from assets.training.progress import read_tensors
 from assets.training.row_order import Place, draw_rows
 from assets.training.self_similarity import self_similarity_loss
 from assets.training.stepping import learning_rate
 from resources.talkplay_settings import Talkplay
 
 SWEEP = Path(__file__).with_name("training_sweep.py")
+HIDDEN = Blank(first=0, stop=20, missing=19)
 PROJECT = Path(__file__).parents[3]
 
 
@@ -73,7 +75,7 @@ def test_steps_are_those_of_a_plain_loop(small: ModuleType, tmp_path: Path) -> N
             group["lr"] = learning_rate(step, settings)
         optimizer.step()
         row = trained.curves.row(step, named=True)
-        assert row["loss"] == pytest.approx(float(loss), rel=1e-4)
+        assert row["loss"] == pytest.approx(float(loss.detach()), rel=1e-4)
         assert row["gradient_norm"] == pytest.approx(float(norm), rel=1e-3)
     for got, wanted in zip(model.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(got, wanted, rtol=1e-3, atol=1e-4)
@@ -106,38 +108,42 @@ def test_killed_between_any_two_writes_it_ends_with_the_same_bits(small: ModuleT
 
 def test_a_training_stopped_at_a_checkpoint_goes_on_from_there(small: ModuleType, tmp_path: Path) -> None:
     """With the run's lines as witness: of eight steps only the last four are made again, to the same bits."""
-    wanted = small.digest(*small.small_training(tmp_path / "whole", steps=8, checkpoint_every=4))
+    changes = {"steps": 8, "checkpoint_every": 4, "hidden": HIDDEN, "unseen_share": 0.5}
+    wanted = small.digest(*small.small_training(tmp_path / "whole", **changes))
 
     def stop(line: str) -> None:
         if line.startswith("step 6"):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        small.small_training(tmp_path / "cut", steps=8, checkpoint_every=4, log=stop)
+        small.small_training(tmp_path / "cut", log=stop, **changes)
     lines: list[str] = []
-    assert (
-        small.digest(*small.small_training(tmp_path / "cut", steps=8, checkpoint_every=4, log=lines.append)) == wanted
-    )
+    assert small.digest(*small.small_training(tmp_path / "cut", log=lines.append, **changes)) == wanted
     assert lines[0].startswith("going on from")
     assert [line.split(":")[0] for line in lines[1:]] == ["step 6", "step 8"]
 
 
 def test_a_finished_training_is_not_repeated(small: ModuleType, tmp_path: Path) -> None:
-    """A second call gives the same model without a step."""
+    """A second call gives the same model without a step, of the best weights alone that were kept."""
     first = small.digest(*small.small_training(tmp_path))
     lines: list[str] = []
     assert small.digest(*small.small_training(tmp_path, log=lines.append)) == first
     assert lines == []
+    kept = read_tensors(tmp_path / "step-000000004")
+    assert [bool(tensors) for tensors in kept] == [False, True, False]
 
 
-@pytest.mark.parametrize("change", [{"learning_rate": 0.04}, {"seed": 8}, {"has_self_similarity": False}])
+@pytest.mark.parametrize(
+    "change",
+    [{"learning_rate": 0.04}, {"seed": 8}, {"has_self_similarity": False}, {"unseen_share": 0.2}, {"hidden": None}],
+)
 def test_a_checkpoint_of_another_training_is_left_out(small: ModuleType, tmp_path: Path, change: dict) -> None:
     """With another setting or seed training begins anew, and says so; its result is as without the checkpoint."""
-    small.small_training(tmp_path / "used")
+    used = small.digest(*small.small_training(tmp_path / "used", hidden=HIDDEN))
     lines: list[str] = []
-    found = small.digest(*small.small_training(tmp_path / "used", log=lines.append, **change))
+    found = small.digest(*small.small_training(tmp_path / "used", log=lines.append, **{"hidden": HIDDEN, **change}))
     assert "it is of other settings" in lines[0]
-    assert found == small.digest(*small.small_training(tmp_path / "new", **change))
+    assert used != found == small.digest(*small.small_training(tmp_path / "new", **{"hidden": HIDDEN, **change}))
 
 
 def test_other_rows_are_another_training(small: ModuleType, tmp_path: Path) -> None:
@@ -161,7 +167,7 @@ def test_it_stops_when_validation_gets_no_better(small: ModuleType, tmp_path: Pa
     assert (trained.best_step, trained.best_loss) == pytest.approx(best)
     assert trained.steps == trained.best_step + 3 * 2
     sums = [plain_losses(model, source.validation.rows) for source in small.small_sources().values()]
-    assert sum(float(total) / labels for total, labels in sums) == pytest.approx(trained.best_loss, rel=1e-4)
+    assert sum(float(total.detach()) / labels for total, labels in sums) == pytest.approx(trained.best_loss, rel=1e-4)
 
 
 def test_without_validation_rows_the_last_weights_are_the_result(small: ModuleType, tmp_path: Path) -> None:
@@ -204,6 +210,17 @@ def test_a_dropped_modality_is_not_learned(small: ModuleType, tmp_path: Path) ->
     _, trained = small.small_training(tmp_path, blank=Blank(0, 40, 39), has_self_similarity=False)
     assert trained.curves["conversations"].null_count() == trained.curves.height
     assert trained.curves["gradient_norm"].drop_nulls().to_list() == [0.0] * 4
+
+
+def test_a_share_of_the_tracks_hides_a_modality_in_training_alone(small: ModuleType, tmp_path: Path) -> None:
+    """Of the first weights the losses of training rows are others, and those of validation rows the same."""
+    (_, plain), (_, hiding) = (
+        small.small_training(tmp_path / str(share), hidden=HIDDEN, unseen_share=share) for share in (0.0, 0.5)
+    )
+    columns = ["conversations", "playlists"]
+    for split, is_same in (("validation", True), ("train", False)):
+        first, second = (trained.curves.filter(split=split).select(columns).row(0) for trained in (plain, hiding))
+        assert [ours == theirs for ours, theirs in zip(first, second, strict=True)] == [is_same, is_same]
 
 
 def test_the_model_learns(small: ModuleType, tmp_path: Path) -> None:

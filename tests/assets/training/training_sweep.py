@@ -68,7 +68,15 @@ def small_similarities() -> list[CodeSimilarity]:
 
 def small_settings(**changes: object) -> Talkplay:
     """Four steps, a validation and a checkpoint every second."""
-    values = {"rows": 4, "rows_at_once": 4, "steps": 4, "evaluate_every": 2, "checkpoint_every": 2, "warmup_steps": 2}
+    values = {
+        "rows": 4,
+        "rows_at_once": 4,
+        "playlist_share": 0.25,
+        "steps": 4,
+        "evaluate_every": 2,
+        "checkpoint_every": 2,
+        "warmup_steps": 2,
+    }
     return Talkplay(**{**values, "precision": "float32", "learning_rate": 0.05, **changes})
 
 
@@ -77,7 +85,7 @@ def small_training(
 ) -> tuple[Any, Trained]:
     """Train, and return the model and the result."""
     model = model or small_model()
-    arguments = {"seed": 7, "blank": None, "has_self_similarity": True}
+    arguments = {"seed": 7, "blank": None, "hidden": None, "has_self_similarity": True}
     arguments |= {name: changes.pop(name) for name in list(changes) if name in arguments}
     trained = train(
         model,
