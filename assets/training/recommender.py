@@ -17,6 +17,7 @@ import polars as pl
 from assets.index.matching import WEIGHTS, Matcher
 from assets.training.beams import beam_search
 from assets.training.export import Loaded, load_model
+from assets.training.naming import Named
 from assets.training.prompts import Turn, blanked_codes, prompt_ids, prompt_room, response_prompt
 from assets.training.sampling import sample_tracks, write_responses
 from assets.training.trie import TrackTrie
@@ -191,6 +192,7 @@ class Recommender:
         return [f"same {modality}" for place, modality in enumerate(modalities) if mask >> (highest - place) & 1]
 
     def _response(self, prompt: IntArray, row: int, seed: int) -> str:
+        facts = self._facts.row(row, named=True)
         responses = write_responses(
             self._model,
             [response_prompt(prompt, self._codes_NM[row], self._tokenizer)],
@@ -199,6 +201,7 @@ class Recommender:
             top_p=self._settings.top_p,
             most_tokens=self._settings.response_tokens,
             seed=seed,
+            names=[Named(cleaned(facts["title"]), cleaned(facts["artist"]))],
         )
         return cleaned(responses[0])
 

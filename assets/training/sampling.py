@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 
 from assets.shards.tokenizer import ExpandedTokenizer
 from assets.tokens.vocabulary import Vocabulary
+from assets.training.naming import Named, Namer
 from assets.training.prompt_cache import PromptCache, logits_of
 from assets.training.prompts import missing_code
 from assets.training.trie import TrackTrie
@@ -87,12 +88,14 @@ def write_responses(
     top_p: float,
     most_tokens: int,
     seed: int,
+    names: Sequence[Named] = (),
 ) -> list[str]:
     """The response after each prompt of `prompts.response_prompt`, up to its turn's closing or `most_tokens`.
 
-    It has one word's token at least, and no control or music token.
+    It has one word's token at least, and no control or music token. With `names`, one for each prompt, the first
+    quotation is that name.
     """
-    steps = _response_tokens(model, prompts, tokenizer, temperature, top_p, most_tokens, seed)
+    steps = _response_tokens(model, prompts, tokenizer, temperature, top_p, most_tokens, seed, names)
     ids_BL = np.stack([*steps], axis=1) if len(prompts) else np.empty((0, 0), dtype=np.int64)
     return [_text(ids_L[ids_L != FINISHED], tokenizer) for ids_L in ids_BL]
 
@@ -106,6 +109,7 @@ def stream_responses(
     top_p: float,
     most_tokens: int,
     seed: int,
+    names: Sequence[Named] = (),
 ) -> Iterator[list[str]]:
     """What each token adds to each response; joined, they are those of `write_responses`.
 
@@ -113,7 +117,7 @@ def stream_responses(
     """
     written: list[list[int]] = [[] for _ in prompts]
     shown = [""] * len(prompts)
-    for ids_B in _response_tokens(model, prompts, tokenizer, temperature, top_p, most_tokens, seed):
+    for ids_B in _response_tokens(model, prompts, tokenizer, temperature, top_p, most_tokens, seed, names):
         for ids, token in zip(written, ids_B.tolist(), strict=True):
             if token != FINISHED:
                 ids.append(token)
@@ -133,6 +137,7 @@ def _response_tokens(
     top_p: float,
     most_tokens: int,
     seed: int,
+    names: Sequence[Named],
 ) -> Iterator[npt.NDArray[np.int64]]:
     """The next token of each response, -1 for one that has ended; stops when all have."""
     _check(temperature, top_p)
@@ -143,6 +148,7 @@ def _response_tokens(
     closing = int(tokenizer.marker_ids(tokenizer.chat.closing)[0])
     is_barred_V = torch.from_numpy(tokenizer.is_control).to(model.device)
     draws_BL = _draws(prompts, most_tokens, seed)
+    namers = [Namer(named, tokenizer) for named in names]
     cache = PromptCache(model, prompts, room=most_tokens - 1)
     hidden_BD, is_open_B = cache.last_BD, np.ones(len(prompts), dtype=np.bool_)
     for level in range(most_tokens):
@@ -152,6 +158,8 @@ def _response_tokens(
         if level:
             logits_BV[:, closing] = closing_B
         tokens_B = _drawn(logits_BV, draws_BL[:, level], temperature, top_p)
+        if namers:
+            tokens_B = np.array([namer.written(int(drawn)) for namer, drawn in zip(namers, tokens_B, strict=True)])
         is_open_B &= tokens_B != closing
         if not is_open_B.any():
             return
