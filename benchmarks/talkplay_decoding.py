@@ -32,7 +32,7 @@ from resources.talkplay_settings import MODALITIES
 CODES, TRACKS, WORDS, CONVERSATIONS, BEAMS, RESPONSE_TOKENS = 1024, 100_000, 4096, 32, 128, 96
 LENGTHS = (200, 600)
 SIZES = {
-    "embedded": {"hidden_size": 128, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 384},
+    "embedded": {"hidden_size": 256, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 768},
     "bigger": {"hidden_size": 512, "num_hidden_layers": 8, "num_attention_heads": 8, "intermediate_size": 1536},
 }
 Prompts = Sequence[npt.NDArray[np.int32]]

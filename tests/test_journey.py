@@ -305,15 +305,18 @@ def test_manifests_name_what_shards_were_made_of(filled: Path) -> None:
 
 
 def test_the_look_ups_of_the_readme_run(journey: ModuleType, filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The Python example finds each track by its own codes in the lake it names."""
-    blocks = re.findall(r"```python\n(.*?)```", (journey.PROJECT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 1
+    """The Python example finds each track by its own codes in the lake it names; the model's folder opens."""
+    look_ups, opening = re.findall(
+        r"```python\n(.*?)```", (journey.PROJECT / "README.md").read_text(encoding="utf-8"), re.DOTALL
+    )
     here = filled.parent / "project"
     (here / "data/embedded").mkdir(parents=True)
     (here / "data/embedded/lake").symlink_to(filled)
     monkeypatch.chdir(here)
     names: dict[str, object] = {}
-    exec(blocks[0], names)
+    exec(look_ups, names)
+    exec(opening, names)
     matcher, codes = names["matcher"], names["codes"]
     ranking = matcher.rank_many(codes, top=1)
     assert (ranking.scores[:, 0] > 0).all()
+    assert names["model"].config.vocab_size == len(names["tokenizer"])

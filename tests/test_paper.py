@@ -185,7 +185,7 @@ def test_the_papers_base_model_is_expanded_and_judged(in_process: Path) -> None:
     lake = Lake(root=str(in_process))
     for variant in ("full", "without_self_similarity"):
         config = json.loads((lake.file(TALKPLAY_MODEL, variant) / "config.json").read_text())
-        assert (config["model_type"], config["rope_scaling"]["rope_type"]) == ("llama", "llama3")
+        assert (config["model_type"], config["rope_parameters"]["rope_type"]) == ("llama", "llama3")
         assert config["vocab_size"] == 302 + 5 * 9 + 2
     systems = set(lake.read(TALKPLAY)["system"])
     assert {"talkplay_constrained", "talkplay_without_self_similarity", "clap", "dense", "bm25"} <= systems

@@ -65,7 +65,7 @@ def lloyd(
     """Lloyd's iterations from given centroids; a centroid that no vector chose moves to a worst-fit vector."""
     x_ND = _checked(vectors_ND, device)
     centroids_KD = _centroids_for(x_ND, start_KD)
-    squares = sum(float(chunk.square().sum(dtype=torch.float64)) for chunk in x_ND.split(CHUNK_ROWS))
+    squares = sum(_total(chunk.square()) for chunk in x_ND.split(CHUNK_ROWS))
     inertias: list[float] = []
     revived = 0
 
@@ -218,8 +218,13 @@ def _add_rows(
 def _inertia(squares: float, sums: Sums, centroids_KD: torch.Tensor) -> float:
     """Sum of |x - c|^2 by its three terms, from the sums at hand: no pass over the vectors."""
     c_KD = centroids_KD.double()
-    products = float((c_KD * sums.sums_KD).sum())
-    return max(0.0, squares - 2 * products + float((c_KD.square().sum(1) * sums.counts_K).sum()))
+    products = _total(c_KD * sums.sums_KD)
+    return max(0.0, squares - 2 * products + _total(c_KD.square() * sums.counts_K[:, None]))
+
+
+def _total(tensor: torch.Tensor) -> float:
+    """The sum in float64, by numpy: torch cuts a sum by its threads, which changes the last bits."""
+    return float(tensor.cpu().numpy().sum(dtype=np.float64))
 
 
 def _squared_distances(x_ND: torch.Tensor, codes_N: torch.Tensor, centroids_KD: torch.Tensor) -> torch.Tensor:
