@@ -2,7 +2,7 @@
 
 Models of random weights, of the embedded profile's size and of a bigger one (hidden 512, 8 layers), with 4,096 words
 and 5,127 music tokens (5 x 1,024, five missing ones, two boundaries); 100,000 tracks whose codes are drawn by Zipf
-(0.8) for the first modality and around it for the others; prompts of 200 to 600 random words. One thread. Constrained
+(0.8) for the first modality and around it for the others; prompts of 200 to 600 random words. Two threads. Constrained
 and free sampling are one function, which computes the logits of one place's tokens where it is constrained and of all
 otherwise. A response has at most 96 tokens; random weights hardly ever end it earlier.
 
@@ -40,7 +40,7 @@ Prompts = Sequence[npt.NDArray[np.int32]]
 
 def measure() -> list[Claim]:
     """Every claim about TalkPlay's decoding."""
-    torch.set_num_threads(1)
+    torch.set_num_threads(2)
     random = np.random.default_rng(0)
     tokenizer = made_up_tokenizer(random)
     codes_NM = made_up_catalog(random)
