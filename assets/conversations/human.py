@@ -33,7 +33,9 @@ class HumanTurns(NamedTuple):
     refused: pl.DataFrame
 
 
-class _Line(BaseModel):
+class PublishedLine(BaseModel):
+    """What every line of CPCD's files has: its id, under whatever name."""
+
     model_config = ConfigDict(strict=True)
 
     id: Text
@@ -48,18 +50,18 @@ class _Turn(BaseModel):
     disliked_results: list[Text]
 
 
-class _Conversation(_Line):
+class _Conversation(PublishedLine):
     turns: list[_Turn] = Field(min_length=1)
 
 
-class _Track(_Line):
+class _Track(PublishedLine):
     id: Text = Field(alias="track_id")
     title: str
     artists: list[str]
     release: str
 
 
-_AnyLine = TypeVar("_AnyLine", bound=_Line)
+_AnyLine = TypeVar("_AnyLine", bound=PublishedLine)
 
 
 def human_turns(folder: Path) -> HumanTurns:
@@ -68,7 +70,7 @@ def human_turns(folder: Path) -> HumanTurns:
     Titles of liked tracks count as given away by a query of the same turn.
     """
     refusals: list[Refusal] = []
-    tracks = {track.id: track for track in _lines(folder / TRACKS, _Track, refusals)}
+    tracks = {track.id: track for track in accepted_lines(folder / TRACKS, _Track, refusals)}
     rows = [
         {
             "conversation_id": conversation.id,
@@ -79,24 +81,14 @@ def human_turns(folder: Path) -> HumanTurns:
             "disliked": turn.disliked_results,
             "broken": _broken(turn, tracks),
         }
-        for conversation in _lines(folder / CONVERSATIONS, _Conversation, refusals)
+        for conversation in accepted_lines(folder / CONVERSATIONS, _Conversation, refusals)
         for place, turn in enumerate(conversation.turns)
     ]
     frame = pl.DataFrame(rows, schema=HUMAN_TURNS.empty().schema)
     return HumanTurns(HUMAN_TURNS.checked(frame), refused_frame(refusals))
 
 
-def _broken(turn: _Turn, tracks: dict[str, _Track]) -> str | None:
-    liked = [tracks[track_id] for track_id in turn.liked_results if track_id in tracks]
-    disliked = [tracks[track_id] for track_id in turn.disliked_results if track_id in tracks]
-    names = (name for track in (*liked, *disliked) for name in (track.title, track.release, *track.artists))
-    titles = [track.title for track in liked]
-    response = turn.system_response if turn.system_response.strip() else None
-    complaints = turn_complaints(turn.user_query, response, titles, quotable(names))
-    return next((complaint.reason for complaint in complaints), None)
-
-
-def _lines(path: Path, model: type[_AnyLine], refusals: list[Refusal]) -> Iterator[_AnyLine]:
+def accepted_lines(path: Path, model: type[_AnyLine], refusals: list[Refusal]) -> Iterator[_AnyLine]:
     """The lines that the model accepts, the first of each id; the others are added to the refusals."""
     source = f"{path.parent.name}/{path.name}"
     seen: set[str] = set()
@@ -116,3 +108,13 @@ def _lines(path: Path, model: type[_AnyLine], refusals: list[Refusal]) -> Iterat
             continue
         seen.add(read.id)
         yield read
+
+
+def _broken(turn: _Turn, tracks: dict[str, _Track]) -> str | None:
+    liked = [tracks[track_id] for track_id in turn.liked_results if track_id in tracks]
+    disliked = [tracks[track_id] for track_id in turn.disliked_results if track_id in tracks]
+    names = (name for track in (*liked, *disliked) for name in (track.title, track.release, *track.artists))
+    titles = [track.title for track in liked]
+    response = turn.system_response if turn.system_response.strip() else None
+    complaints = turn_complaints(turn.user_query, response, titles, quotable(names))
+    return next((complaint.reason for complaint in complaints), None)

@@ -8,13 +8,14 @@ liked one that the catalog has stands for the turn (our choice).
 from collections import Counter
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
+from assets.conversations.human import PublishedLine, Text, accepted_lines
 from assets.evaluation.turn_cases import NO_TRACK, ChatTurn, Prompt, TurnCases
 from resources.refusals import Refusal, refused_frame
 
@@ -22,8 +23,6 @@ from resources.refusals import Refusal, refused_frame
 NOTHING_LIKED = "nothing_liked"
 NOT_IN_CATALOG = "not_in_catalog"  # nothing that was liked is, or all of it was shown before
 IN_TRAINING = "in_training"
-
-Text = Annotated[str, Field(min_length=1)]
 
 
 class HumanCases(NamedTuple):
@@ -40,10 +39,8 @@ class PublishedTracks(NamedTuple):
     refused: pl.DataFrame
 
 
-class _Track(BaseModel):
-    model_config = ConfigDict(strict=True)
-
-    track_id: Text
+class _Track(PublishedLine):
+    id: Text = Field(alias="track_id")
     track_uri: Text
 
 
@@ -86,23 +83,8 @@ def published_tracks(path: Path) -> PublishedTracks:
 
     Reasons: broken_json (or not UTF-8), bad_field (missing, or of the wrong type), duplicate.
     """
-    source = f"{path.parent.name}/{path.name}"
     refusals: list[Refusal] = []
-    uris: dict[str, str] = {}
-    for number, line in enumerate(path.read_bytes().split(b"\n") if path.is_file() else [], start=1):
-        if not line.strip():
-            continue
-        try:
-            track = _Track.model_validate_json(line)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            reason = "broken_json" if first["type"] == "json_invalid" else "bad_field"
-            detail = ": ".join([*(str(step) for step in first["loc"]), first["msg"]])
-            refusals.append(Refusal(source, f"line {number}", reason, detail))
-            continue
-        if track.track_id in uris:
-            refusals.append(Refusal(source, f"line {number}", "duplicate", track.track_id))
-        uris.setdefault(track.track_id, track.track_uri)
+    uris = {track.id: track.track_uri for track in accepted_lines(path, _Track, refusals)}
     columns = {"published_id": list(uris), "track_uri": list(uris.values())}
     return PublishedTracks(pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String)), refused_frame(refusals))
 

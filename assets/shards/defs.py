@@ -61,7 +61,8 @@ def conversations(work: Work) -> None:
 
     A share of the training playlists is the validation split, here and in the continuations.
     """
-    from assets.shards.sequences import SPLITS, conversation_sequences, with_validation
+    from assets.shards.draws import with_validation
+    from assets.shards.sequences import SPLITS, conversation_sequences
     from assets.shards.tokenizer import load_tokenizer
 
     settings = work.profile.shards
@@ -85,7 +86,8 @@ def conversations(work: Work) -> None:
 )
 def continuations(work: Work) -> None:
     """Playlists as training rows: the tracks after a random place are to be said, those before it are given."""
-    from assets.shards.sequences import SPLITS, continuation_sequences, with_validation
+    from assets.shards.draws import with_validation
+    from assets.shards.sequences import SPLITS, continuation_sequences
     from assets.shards.tokenizer import load_tokenizer
 
     settings = work.profile.shards

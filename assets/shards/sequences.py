@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from assets.shards.draws import mixed
 from assets.shards.packing import Sequences
 from assets.shards.tokenizer import ExpandedTokenizer, TextIds
 from resources.refusals import DETAIL_CHARACTERS
@@ -26,8 +27,6 @@ from resources.refusals import DETAIL_CHARACTERS
 # T tokens, Q turns, P playlists, V versions, N tracks, L playlist positions, M modalities, W = M + 2: a wrapped track
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-# SplitMix64's increment and multipliers (Steele, Lea, Flood 2014).
-GOLDEN, FIRST_MIX, SECOND_MIX = (np.uint64(n) for n in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 IntArray = npt.NDArray[np.int32]
 LongArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
@@ -71,18 +70,6 @@ class TurnPlaces(NamedTuple):
     is_first: BoolArray
     texts: npt.NDArray[np.uint32]
     tracks: LongArray
-
-
-def with_validation(rows: pl.DataFrame, *, share: float, seed: int) -> pl.DataFrame:
-    """The rows, with `playlist_id` and `split`, of which those of a share of the training playlists say validation.
-
-    Whether a playlist is chosen depends on its id and the seed alone, so its conversations and continuations agree.
-    """
-    with np.errstate(over="ignore"):
-        ids = rows["playlist_id"].to_numpy().astype(np.uint64)
-        random = _mixed(_mixed(np.full(1, seed).astype(np.uint64)) ^ _mixed(ids))
-    is_chosen = pl.Series((random / 2.0**64) < share) & (rows["split"] == "train")
-    return rows.with_columns(split=pl.when(is_chosen).then(pl.lit("validation")).otherwise("split"))
 
 
 def conversation_sequences(
@@ -223,22 +210,15 @@ def _versions(playlists: pl.DataFrame, room: int, seed: int) -> Versions:
     tracks_V, firsts_P = tracks_P[playlist_V], np.cumsum(tracks_P) - tracks_P
     with np.errstate(over="ignore"):
         ids_V = playlists["playlist_id"].to_numpy()[playlist_V].astype(np.uint64)
-        random_V = _mixed(_mixed(np.full(1, seed).astype(np.uint64)) ^ ids_V)
+        random_V = mixed(mixed(np.full(1, seed).astype(np.uint64)) ^ ids_V)
         places_V = (tracks_V - 1).astype(np.uint64)
         first_V = random_V % places_V
         # The second goes 1 to places - 1 steps on from the first, around the end.
-        steps_V = np.uint64(1) + _mixed(random_V) % (np.maximum(places_V, np.uint64(2)) - np.uint64(1))
+        steps_V = np.uint64(1) + mixed(random_V) % (np.maximum(places_V, np.uint64(2)) - np.uint64(1))
         cut_V = 1 + np.where(is_second_V, (first_V + steps_V) % places_V, first_V).astype(np.int64)
     after_V = np.minimum(tracks_V - cut_V, np.maximum(room - cut_V, room // 2))
     before_V = np.minimum(cut_V, room - after_V)
     return Versions(firsts_P[playlist_V] + cut_V, before_V, after_V, cut_V + after_V == tracks_V)
-
-
-def _mixed(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    values = values + GOLDEN
-    values = (values ^ (values >> np.uint64(30))) * FIRST_MIX
-    values = (values ^ (values >> np.uint64(27))) * SECOND_MIX
-    return values ^ (values >> np.uint64(31))
 
 
 def _empty_sequences(starts: LongArray) -> Sequences:

@@ -24,7 +24,6 @@ from assets.training.trie import TrackTrie
 
 # B prompts, M modalities, V vocabulary, L response tokens
 FIRST_SORTED = 256  # most nuclei are smaller, and sorting a whole vocabulary costs more than a small model
-UNFINISHED_CHARACTER = "\N{REPLACEMENT CHARACTER}"
 FINISHED = -1
 Prompts = Sequence[npt.NDArray[np.integer[Any]]]
 
@@ -98,34 +97,6 @@ def write_responses(
     steps = _response_tokens(model, prompts, tokenizer, temperature, top_p, most_tokens, seed, names)
     ids_BL = np.stack([*steps], axis=1) if len(prompts) else np.empty((0, 0), dtype=np.int64)
     return [_text(ids_L[ids_L != FINISHED], tokenizer) for ids_L in ids_BL]
-
-
-def stream_responses(
-    model: PreTrainedModel,
-    prompts: Prompts,
-    tokenizer: ExpandedTokenizer,
-    *,
-    temperature: float,
-    top_p: float,
-    most_tokens: int,
-    seed: int,
-    names: Sequence[Named] = (),
-) -> Iterator[list[str]]:
-    """What each token adds to each response; joined, they are those of `write_responses`.
-
-    Bytes of a character that is not whole yet are held back.
-    """
-    written: list[list[int]] = [[] for _ in prompts]
-    shown = [""] * len(prompts)
-    for ids_B in _response_tokens(model, prompts, tokenizer, temperature, top_p, most_tokens, seed, names):
-        for ids, token in zip(written, ids_B.tolist(), strict=True):
-            if token != FINISHED:
-                ids.append(token)
-        whole = [_text(ids, tokenizer).rstrip(UNFINISHED_CHARACTER) for ids in written]
-        yield [text[len(before) :] for text, before in zip(whole, shown, strict=True)]
-        shown = whole
-    if written:
-        yield [_text(ids, tokenizer)[len(before) :] for ids, before in zip(written, shown, strict=True)]
 
 
 @torch.inference_mode()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from assets.conversations.tables import TURNS
 from assets.shards.decoding import Continuation, Message, decode_continuations, decode_conversations
 from assets.shards.packing import IGNORED_LABEL, RowBlock, fill_rows, pack
-from assets.shards.sequences import Built, continuation_sequences, conversation_sequences, with_validation
+from assets.shards.sequences import Built, continuation_sequences, conversation_sequences
 from assets.shards.tables import REFUSED
 from assets.shards.tokenizer import ExpandedTokenizer
 
@@ -275,20 +275,3 @@ def test_context_too_short(tokenizer: ExpandedTokenizer, tokens: pl.DataFrame) -
     """A context that can't hold a cut between two tracks is an error that says what would."""
     with pytest.raises(ValueError, match="context_length is 15; wanted at least 16: two tracks"):
         continuations_of({1: ["t0", "t1"]}, tokens, tokenizer, context_length=15)
-
-
-def test_validation_takes_whole_playlists_of_training_only() -> None:
-    """Of 10,000 training playlists about the share is chosen, by id and seed, and none of the test playlists."""
-    ids = pl.int_range(20_000, eager=True)
-    splits = pl.Series("split", ["train", "test"]).gather(ids % 2)
-    rows = pl.DataFrame({"playlist_id": ids, "split": splits})
-
-    def chosen(rows: pl.DataFrame, seed: int) -> list[int]:
-        with_split = with_validation(rows, share=0.1, seed=seed)
-        return sorted(with_split.filter(pl.col("split") == "validation")["playlist_id"])
-
-    validation = chosen(rows, 3)
-    assert 900 < len(validation) < 1100
-    assert all(playlist_id % 2 == 0 for playlist_id in validation)
-    assert chosen(pl.concat([rows, rows]).sample(fraction=1.0, shuffle=True, seed=1), 3) == sorted(2 * validation)
-    assert chosen(rows, 4) != validation

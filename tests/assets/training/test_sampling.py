@@ -12,7 +12,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 from assets.shards.tokenizer import ExpandedTokenizer, expand_tokenizer, train_tokenizer
 from assets.tokens.vocabulary import Vocabulary
 from assets.training.prompts import Chat, Turn, prompts_of, response_prompt
-from assets.training.sampling import sample_tracks, stream_responses, write_responses
+from assets.training.sampling import sample_tracks, write_responses
 from assets.training.trie import TrackTrie
 from resources.torch_turn import cpu_threads
 
@@ -232,34 +232,11 @@ def test_response_holds_no_control_token(tokenizer: ExpandedTokenizer, many: Pro
     assert texts == ["aaaa"] * 3
 
 
-def test_streamed_pieces_are_the_response(
-    model: PreTrainedModel, tokenizer: ExpandedTokenizer, prompts: Prompts
-) -> None:
-    """Joined they are what `write_responses` returns, characters of several bytes included."""
-    answers = [response_prompt(prompt, CODES[1], tokenizer) for prompt in prompts]
-    given = {"temperature": 1.0, "top_p": 1.0, "most_tokens": 20, "seed": 2}
-    pieces = list(stream_responses(model, answers, tokenizer, **given))
-    assert len(pieces) > 2
-    assert ["".join(parts) for parts in zip(*pieces, strict=True)] == write_responses(
-        model, answers, tokenizer, **given
-    )
-
-
-def test_split_character_is_held_back(tokenizer: ExpandedTokenizer, prompts: Prompts) -> None:
-    """The first byte of an e with an accent shows nothing; the second shows the letter."""
-    first, second = tokenizer.encode_texts(["é"]).ids.tolist()
-    model = model_of({first: 0.5, second: 0.5}, tokenizer)
-    given = {"temperature": 1.0, "top_p": 1.0, "most_tokens": 2}
-    seed = next(s for s in range(50) if write_responses(model, prompts[:1], tokenizer, seed=s, **given) == ["é"])
-    assert list(stream_responses(model, prompts[:1], tokenizer, seed=seed, **given)) == [[""], ["é"], [""]]
-
-
 def test_no_prompts_have_no_answers(model: PreTrainedModel, tokenizer: ExpandedTokenizer) -> None:
     """An empty batch is no error."""
     given = {"temperature": 1.0, "top_p": 0.9, "seed": 1}
     assert sample_tracks(model, [], tokenizer, trie=None, **given).codes_BM.shape == (0, 3)
     assert write_responses(model, [], tokenizer, most_tokens=5, **given) == []
-    assert list(stream_responses(model, [], tokenizer, most_tokens=5, **given)) == []
 
 
 @pytest.mark.parametrize(("temperature", "top_p"), [(0, 0.9), (1, 0), (1, 1.1), (float("nan"), 0.9)])
