@@ -1,4 +1,4 @@
-"""Fills a lake in children that die at a commit of every fifth table, more or less; run as a program by test_kills.py.
+"""Fills a lake in children that die at a commit of every eighth table, more or less; run as a program by test_kills.py.
 
 Each child goes on where the one before it died, and dies as if killed, without a word to Dagster, right after the first
 commit record of such a table that no child died at yet. The parent only forks: it imports what children need, and
@@ -7,12 +7,11 @@ starts no threads. Prints how many children died.
 
 import os
 import sys
-from importlib import import_module
 from pathlib import Path
-from pkgutil import walk_packages
 from zlib import crc32
 
-import assets
+from forked_runs import preload
+
 from dagster_project import definitions, filling, home
 from dagster_project.settings import settings
 from dagster_project.stages import STAGES
@@ -20,17 +19,14 @@ from resources import lake as lake_module
 from resources.lake import Lake
 from resources.raw import RawFolder
 
-HEAVY = ("transformers", "lancedb", "matplotlib.figure", "sklearn", "dagster._core.storage.sqlite_storage")
 DIED, FAILED = 9, 1
-SHARE = 5  # one in so many tables: all of them together would take minutes
+SHARE = 8  # one in so many tables: all of them together would take minutes
 assert definitions
 
 
 def main(deaths: Path) -> None:
     """Forks until a child ends alive."""
-    modules = [module.name for module in walk_packages(assets.__path__, "assets.")]
-    for name in (*HEAVY, *modules):
-        import_module(name)
+    preload()
     deaths.touch()
     while True:
         child = os.fork()

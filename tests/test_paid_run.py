@@ -78,7 +78,7 @@ class Runs:
     journey: ModuleType
     world: Path
     folder: Path
-    forking: "subprocess.Popen[str]"
+    forking: Any  # journey's
     printed: list[Path] = field(default_factory=list)
 
     def command(self, lake: Path, *command: str, **settings: str) -> str:
@@ -98,9 +98,9 @@ class Runs:
 
     def start(self, lake: Path, server: GeminiServer, *stages: str, **settings: str) -> int:
         """A run that fills these stages of the lake; its process."""
-        settings = {**SETTINGS, "MUSIC_LAKE": str(lake), "MUSIC_GEMINI__ENDPOINT": server.endpoint, **settings}
-        printed = str(self._new_page())
-        return self._order({"arguments": ["--stages", *stages], "environment": settings, "printed": printed})
+        settings = {**SETTINGS, "MUSIC_GEMINI__ENDPOINT": server.endpoint, **settings}
+        environment = self.journey.environment(self.world, lake, **settings)
+        return self.forking.start(("--stages", *stages), environment, self._new_page())
 
     def run(self, lake: Path, server: GeminiServer, *stages: str, **settings: str) -> str:
         """The same to its end, which must be good; what it printed."""
@@ -110,7 +110,7 @@ class Runs:
 
     def end(self, process: int) -> int:
         """Waits for a run; its exit code."""
-        return self._order({"wait": process})
+        return self.forking.end(process)
 
     def kill(self, process: int, is_time: Callable[[], bool]) -> None:
         """SIGKILL, when it is time."""
@@ -126,26 +126,12 @@ class Runs:
         """The lake without these tables, in a folder of its own, so that its desk is a new one."""
         copied = self.folder / f"copy-{len(list(self.folder.iterdir()))}" / "lake"
         shutil.copytree(lake, copied)
-        forget(copied, *without)
+        self.journey.forget(copied, *without)
         return copied
 
     def _new_page(self) -> Path:
         self.printed.append(self.folder / f"printed-{len(self.printed)}.txt")
         return self.printed[-1]
-
-    def _order(self, order: dict[str, Any]) -> int:
-        assert self.forking.stdin
-        assert self.forking.stdout
-        self.forking.stdin.write(json.dumps(order) + "\n")
-        self.forking.stdin.flush()
-        return int(self.forking.stdout.readline())
-
-
-def forget(lake: Path, *tables: Table) -> None:
-    """Removes the tables."""
-    for table in tables:
-        shutil.rmtree(lake / table.stage / table.name)
-        shutil.rmtree(lake / table.stage / "_commits" / table.name)
 
 
 def versions(lake: Path, *tables: Table) -> dict[str, str]:
@@ -177,12 +163,9 @@ def runs(journey: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Itera
     folder = tmp_path_factory.mktemp("paid")
     world = folder / "world"
     make_world(world, size=SIZE, seed=11)
-    command = [sys.executable, str(Path(__file__).with_name("forked_runs.py"))]
-    environment = {**journey.environment(world, folder), "PYTHONPATH": str(journey.PROJECT)}
-    with subprocess.Popen(
-        command, env=environment, cwd=journey.PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as forking:
-        yield Runs(journey, world, folder, forking)
+    forking = journey.Forking(journey.environment(world, folder), "--definitions")
+    yield Runs(journey, world, folder, forking)
+    forking.close()
 
 
 @pytest.fixture(scope="module")
@@ -232,7 +215,7 @@ def test_a_second_run_asks_nothing(runs: Runs, paid: Undisturbed, service: Gemin
     assert "Nothing to do" in runs.run(paid.lake, service, *STAGES[1:])
     remade = paid.lake.with_name("remade")  # the desk lies beside
     shutil.copytree(paid.lake, remade)
-    forget(remade, *MADE)
+    runs.journey.forget(remade, *MADE)
     runs.run(remade, service, "content", "conversations")
     assert service.calls == paid.calls
     assert versions(remade, *MADE) == before
