@@ -30,6 +30,7 @@ def main(arguments: Sequence[str]) -> int:
     warnings.filterwarnings("ignore", category=dg.BetaWarning)
     warnings.filterwarnings("ignore", category=dg.PreviewWarning)
     os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # transformers would print its own among the assets
     try:
         chosen = settings()
         print(f"profile {chosen.profile.name}, published data {chosen.raw}, lake {chosen.lake}", flush=True)
