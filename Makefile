@@ -27,7 +27,7 @@ test: $(INSTALLED) ## Lint, types, definitions, tests
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(MAKE) --no-print-directory validate
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 ui: $(INSTALLED) ## Dagster on http://127.0.0.1:3000
 	@$(BIN)/python -m dagster_project.ui $(ARGS)

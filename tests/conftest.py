@@ -22,15 +22,15 @@ def _load(name: str) -> ModuleType:
 LONGEST = (
     "test_journey.py",
     "test_paper.py",
-    "test_kills.py",
     "test_paid_run.py",
+    "test_kills.py",
     "test_gemini_faults.py",
     "test_providers.py",
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of whole runs first, longest first: two processes should end together, and not wait for one lake."""
+    """The tests of whole runs first, longest first: processes should end together, and not wait for one lake."""
     places = {Path(__file__).with_name(name): place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path, len(places)))
 
