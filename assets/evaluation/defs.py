@@ -155,9 +155,12 @@ def talkplay(work: Work) -> None:
             for protocol, of in cases.items()
         ]
         table = pl.concat([TALKPLAY.empty(), *rows])
-        notes |= {"Table 2": talkplay_markdown(table), "MRR by turn": by_turn_markdown(table)}
-        notes["Figure 3"] = markdown_of(plot_by_turn(table), title="MRR by turn")
-        part.write({TALKPLAY: table}, refused, notes=notes)
+        figures = {
+            "Table 2": talkplay_markdown(table),
+            "MRR by turn": by_turn_markdown(table),
+            "Figure 3": markdown_of(plot_by_turn(table), title="MRR by turn"),
+        }
+        part.write({TALKPLAY: table}, refused, notes={**figures, **notes})
 
 
 def _catalog(part: Part) -> pl.DataFrame:
@@ -229,7 +232,7 @@ def _turn_cases(
         "human": human.cases,
     }
     notes: dict[str, str | int | float] = {
-        f"turns of people left out: {reason}": count for reason, count in human.left_out.items()
+        f"turns of people left out: {reason}": count for reason, count in human.left_out.items() if count
     }
     return {protocol: of for protocol, of in cases.items() if len(of.prompts)}, published.refused, notes
 
