@@ -53,7 +53,7 @@ def filled(journey: ModuleType, world: Path, shared: Path) -> Path:
 
     def fill(folder: Path) -> None:
         folder.mkdir()
-        (folder / "printed.txt").write_text(journey.run(world, folder / "lake"))
+        (folder / "printed.txt").write_text(journey.run_alone(world, folder / "lake"))
 
     return _made_once(shared / "filled", fill) / "lake"
 

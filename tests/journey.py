@@ -44,7 +44,7 @@ SETTINGS = {
     "MUSIC_TALKPLAY__THREADS": "1",
     "MUSIC_EVALUATION__QUERIES": "6",
     "MUSIC_WORKERS__PREPARERS": "0",  # a process would take longer to start than to decode so little
-    "OMP_NUM_THREADS": "1",  # two tests run side by side
+    "OMP_NUM_THREADS": "1",  # tests run side by side
 }
 
 
@@ -110,6 +110,23 @@ def run(raw: Path, lake: Path, *arguments: str, **settings: str) -> str:
         code, output = _forking().end(process), printed.read()
     assert code == 0, output[-8000:]
     return output
+
+
+def run_alone(raw: Path, lake: Path) -> str:
+    """The same in a process that nothing was imported for, as a person starts it."""
+    command = [sys.executable, "-m", "dagster_project.run"]
+    done = subprocess.run(
+        command,
+        env=environment(raw, lake),
+        cwd=PROJECT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=MOST_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-8000:]
+    return done.stdout
 
 
 @cache
